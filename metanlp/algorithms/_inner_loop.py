@@ -1,0 +1,96 @@
+"""What algorithms share: the inner loop, from support to fast weights, and what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+from pydantic import Field
+
+from metanlp.config.options import Options
+from metanlp.config.recipe import Adapting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from metanlp.algorithms._inner_optimizers import AdamState
+    from metanlp.batch import Batch, EncodedEpisodes
+    from metanlp.learner import Learner
+    from metanlp.weights import Weights
+
+
+@dataclass(frozen=True)
+class MetaGradient:
+    """What a stack of episodes says about the start.
+
+    `grads`, without the task axis, is the mean over the stack's tasks; `losses`, `(tasks,)`, are those of the query;
+    `passes` counts forward and backward passes over one task's batch, the unit in which algorithms are compared.
+    """
+
+    grads: Weights
+    losses: Tensor
+    passes: int
+
+
+class Algorithm(Protocol):
+    """A page in this folder. It never touches an optimiser or a process group."""
+
+    adapts: ClassVar[bool]
+    inner_steps: int
+
+    def adapt(self, learner: Learner, weights: Weights, support: Sequence[Batch]) -> Weights: ...
+    def meta_gradient(self, learner: Learner, episodes: EncodedEpisodes) -> MetaGradient: ...
+
+
+class InnerLoop(Options):
+    """Adapts by gradient steps, one on each support batch."""
+
+    adapts: ClassVar[bool] = True  # its training runs inner loops, so every task needs weights of its own
+
+    inner_steps: int = Field(5, ge=1, description="inner steps of an episode; the support is dealt out over them")
+    inner_lr: float = Field(1e-3, gt=0, description="inner learning rate")
+    inner_optimizer: Literal["sgd", "adam"] = Field("adam", description="inner optimiser, fresh for each task")
+    inner_decay: Literal["none", "linear"] = Field("none", description="how the inner learning rate falls")
+    inner_clip: float | None = Field(1.0, gt=0, description="largest norm of a task's gradient; empty: not clipped")
+
+    def retuned(self, adapting: Adapting) -> InnerLoop:
+        """The same algorithm, adapting as a recipe's `adapting` says."""
+        return self.model_copy(
+            update={
+                "inner_lr": adapting.learning_rate,
+                "inner_optimizer": adapting.optimizer,
+                "inner_decay": adapting.decay,
+                "inner_clip": adapting.clip,
+            }
+        )
+
+    def adapt(self, learner: Learner, weights: Weights, support: Sequence[Batch]) -> Weights:
+        """Fast weights after one step on each batch of `support`. Full weights live in the learner's buffers."""
+        return self.walk(learner, weights, support)[0]
+
+    def walk(self, learner: Learner, weights: Weights, batches: Sequence[Batch]) -> tuple[Weights, Tensor]:
+        """The fast weights after one step on each batch, and the losses `(tasks,)` of the last batch before its step."""
+        state = None
+        for index, batch in enumerate(batches):
+            losses, grads = learner.losses_and_grads(weights, batch)
+            weights, state = self.step(learner, weights, grads, state, index, len(batches))
+            del grads  # or two sets of gradients are alive during the next pass
+        return weights, losses
+
+    def step(
+        self, learner: Learner, weights: Weights, grads: Weights, state: AdamState | None, index: int, steps: int
+    ) -> tuple[Weights, AdamState | None]:
+        """Inner step `index` of `steps`."""
+        from metanlp.algorithms._inner_optimizers import adam, clipped, sgd
+
+        learning_rate = self.learning_rate(index, steps)
+        if self.inner_clip is not None:
+            grads = clipped(grads, self.inner_clip)
+        if self.inner_optimizer == "sgd":
+            return sgd(weights, grads, learning_rate, learner.buffers()), None
+        return adam(weights, grads, state, learning_rate, learner.buffers())
+
+    def learning_rate(self, index: int, steps: int) -> float:
+        """Of inner step `index` of `steps`."""
+        return self.inner_lr * (1 - index / steps if self.inner_decay == "linear" else 1)

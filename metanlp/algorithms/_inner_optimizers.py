@@ -1,0 +1,68 @@
+"""SGD and Adam as pure functions of stacked weights: elementwise, so they do not know how many tasks there are.
+
+`out` names tensors of the same shapes that receive the result instead of new ones; it may be `weights` itself.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from metanlp.weights import Weights
+
+
+class AdamState(NamedTuple):
+    """First and second moments, `(tasks, *shape)`, after `steps` steps."""
+
+    steps: int
+    first: list[Tensor]
+    second: list[Tensor]
+
+
+def sgd(weights: Weights, grads: Weights, learning_rate: float, out: Weights | None = None) -> Weights:
+    """w - learning_rate * g."""
+    return {
+        name: torch.add(weight, grads[name], alpha=-learning_rate, out=out[name] if out else None)
+        for name, weight in weights.items()
+    }
+
+
+def adam(
+    weights: Weights,
+    grads: Weights,
+    state: AdamState | None,
+    learning_rate: float,
+    out: Weights | None = None,
+    betas: tuple[float, float] = (0.9, 0.999),
+    epsilon: float = 1e-8,
+) -> tuple[Weights, AdamState]:
+    """One step of Adam (Kingma and Ba, 2015) with bias correction; `state` None is a fresh one."""
+    gradients = [grads[name] for name in weights]
+    if state is None:
+        first = torch._foreach_mul(gradients, 1 - betas[0])
+        second = torch._foreach_mul(torch._foreach_mul(gradients, gradients), 1 - betas[1])
+        steps = 1
+    else:
+        first = torch._foreach_lerp(state.first, gradients, 1 - betas[0])
+        second = torch._foreach_mul(state.second, betas[1])
+        torch._foreach_addcmul_(second, gradients, gradients, value=1 - betas[1])
+        steps = state.steps + 1
+    divisor = torch._foreach_sqrt(second)
+    torch._foreach_div_(divisor, (1 - betas[1] ** steps) ** 0.5)
+    torch._foreach_add_(divisor, epsilon)
+    step_size = learning_rate / (1 - betas[0] ** steps)
+    moved = {
+        name: torch.addcdiv(weight, m, d, value=-step_size, out=out[name] if out else None)
+        for (name, weight), m, d in zip(weights.items(), first, divisor, strict=True)
+    }
+    return moved, AdamState(steps, first, second)
+
+
+def clipped(grads: Weights, largest: float) -> Weights:
+    """Each task's gradient scaled down to the norm `largest` where it is longer."""
+    squares = [torch.linalg.vector_norm(grad.flatten(1), dim=1).square() for grad in grads.values()]
+    norms = torch.stack(squares).sum(0).sqrt()  # (tasks,)
+    factors = (largest / (norms + 1e-6)).clamp(max=1.0)
+    return {name: grad * factors.view(-1, *[1] * (grad.dim() - 1)) for name, grad in grads.items()}

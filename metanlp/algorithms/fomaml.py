@@ -1,0 +1,51 @@
+"""First-order MAML (Finn et al., 2017): move the start towards what the query wants after adapting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from metanlp.algorithms._inner_loop import InnerLoop, MetaGradient
+from metanlp.registry import ALGORITHMS
+from metanlp.weights import Weights, mean_over_tasks
+
+if TYPE_CHECKING:
+    from metanlp.batch import EncodedEpisodes
+    from metanlp.learner import Learner
+
+
+@ALGORITHMS.register("fomaml")
+class FOMAML(InnerLoop):
+    """The gradient of the query loss at the adapted weights, taken as the gradient of the start.
+
+    Every support batch is fresh, so the gradient of each inner step is as good a query gradient as the last: with
+    `step_weights` they count too. (1, 0, .., 0) is joint training, (0, .., 0, 1) FOMAML, all ones Reptile's direction.
+    """
+
+    step_weights: list[float] = Field(
+        [], description="weight of each inner step's gradient and, last, of the query's; empty: the query's alone"
+    )
+
+    def meta_gradient(self, learner: Learner, episodes: EncodedEpisodes) -> MetaGradient:
+        batches = [*episodes.support, episodes.query]
+        fast, state, total = learner.spread(episodes.tasks), None, Weights()
+        for index, (batch, weight) in enumerate(zip(batches, self._weights(len(batches)), strict=True)):
+            losses, grads = learner.losses_and_grads(fast, batch)
+            if weight:
+                total = _plus(total, mean_over_tasks(grads), weight)
+            if batch is not episodes.query:
+                fast, state = self.step(learner, fast, grads, state, index, len(episodes.support))
+            del grads
+        return MetaGradient(total, losses, episodes.tasks * len(batches))
+
+    def _weights(self, count: int) -> list[float]:
+        """They sum to 1."""
+        weights = self.step_weights or [0.0] * (count - 1) + [1.0]
+        return [weight / sum(weights) for weight in weights]
+
+
+def _plus(total: Weights, grads: Weights, weight: float) -> Weights:
+    if weight != 1:
+        grads = {name: grad * weight for name, grad in grads.items()}
+    return {name: total[name] + grad for name, grad in grads.items()} if total else grads

@@ -1,0 +1,51 @@
+"""Any Hugging Face sequence-to-sequence model by Hub name or folder: T5, mT5, ByT5, BART, Marian, M2M100, NLLB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from metanlp.config.options import Options
+from metanlp.errors import UserError
+from metanlp.registry import BACKBONES
+
+if TYPE_CHECKING:
+    from metanlp.backbones._encoder_decoder import EncoderDecoder
+
+
+@BACKBONES.register("seq2seq")
+class Seq2Seq(Options):
+    """A pretrained encoder-decoder with its own tokenizer."""
+
+    made: ClassVar[bool] = False
+
+    model: str = Field(description="name on the Hugging Face Hub, or a folder")
+    revision: str | None = Field(None, description="branch, tag or commit on the Hub; empty: its main branch")
+    max_length: int = Field(256, ge=1, description="longest source or target, in pieces; longer ones are cut")
+
+    def load(self, folder: Path) -> EncoderDecoder:
+        """The model in float32 and its tokenizer, from where the recipe says; a run's own `folder` is not needed."""
+        return self.open(self.model)
+
+    def base(self, folder: Path) -> str:
+        """The model that adapters of this run name as their base."""
+        return self.model
+
+    def open(self, where: str) -> EncoderDecoder:
+        """A model by Hub name or folder; UserError where there is none."""
+        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+        from metanlp.backbones._encoder_decoder import EncoderDecoder
+
+        revision = None if Path(where).is_dir() else self.revision
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=False)
+            model = AutoModelForSeq2SeqLM.from_pretrained(
+                where, revision=revision, trust_remote_code=False, dtype="float32"
+            )
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise UserError(f"backbone.model {where!r} is neither a folder nor a reachable Hub model: {reason}") from error
+        return EncoderDecoder(model, tokenizer, self.max_length)

@@ -1,0 +1,107 @@
+"""What a recipe holds. Every field's help line is also its documentation and its comment in `metanlp show`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SerializeAsAny, model_validator
+
+from metanlp.config.options import Options
+
+
+class Train(Options):
+    """How long, on what, and with which outer optimiser (AdamW) a stage trains."""
+
+    steps: int = Field(1000, ge=1, description="outer steps")
+    meta_batch: int = Field(8, ge=1, description="episodes (tasks drawn) in an outer step, over all processes")
+    support: int = Field(20, ge=0, description="support examples of an episode, dealt out over the inner steps")
+    query: int = Field(4, ge=1, description="query examples of an episode")
+    temperature: float = Field(1.0, gt=0, description="tasks are drawn with p ~ size^(1/temperature); large = evenly")
+    share: tuple[float, float] = Field(
+        (0.0, 1.0), description="which part of the training tasks, in a fixed random order, this stage may draw from"
+    )
+    tasks_per_stack: int | None = Field(
+        None,
+        ge=1,
+        description="tasks in one pass; empty: as many as the fast weights allow. Set it, and dropout "
+        "is the same in any number of processes"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="outer learning rate at its highest")
+    warmup: int = Field(0, ge=0, description="steps over which the learning rate rises from 0")
+    decay: Literal["none", "linear", "cosine"] = Field("cosine", description="how the learning rate falls after that")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
+    clip: float | None = Field(1.0, gt=0, description="the meta-gradient's largest norm; empty: not clipped")
+    log_every: int = Field(10, ge=1, description="steps between lines in metrics.jsonl")
+    validate_every: int = Field(0, ge=0, description="steps between measurements on validation tasks; 0: never")
+    save_every: int = Field(500, ge=1, description="steps between checkpoints")
+
+
+class Adapting(Options):
+    """How a trained start takes on one new task."""
+
+    optimizer: Literal["sgd", "adam"] = Field("adam", description="inner optimiser, with a fresh state for every task")
+    learning_rate: float = Field(1e-3, gt=0, description="its learning rate at the first step")
+    decay: Literal["none", "linear"] = Field("linear", description="how the learning rate falls over the steps")
+    steps: int = Field(100, ge=1, description="steps; `metanlp adapt` chooses at most this many on held-out examples")
+    batch: int = Field(16, ge=1, description="examples in a step")
+    clip: float | None = Field(1.0, gt=0, description="the largest norm of a task's gradient; empty: not clipped")
+
+
+class Stage(Options):
+    """One training run: an algorithm from a start."""
+
+    after: str | None = Field(None, description="the stage whose weights this one starts from; empty: the backbone's own")
+    algorithm: SerializeAsAny[Options] = Field(description="joint, fomaml, reptile, or one of your own, with its options")
+    train: Train = Field(default_factory=Train, description="how it trains")
+    adapting: Adapting | None = Field(None, description="how its result adapts; empty: as the recipe says")
+
+
+class Evaluation(Options):
+    """What `metanlp evaluate` measures."""
+
+    stages: list[str] = Field([], description="which stages; empty: the last one")
+    shots: list[int] = Field([0, 4, 16, 64], min_length=1, description="support examples; 0 is without adapting")
+    queries: int = Field(100, ge=1, description="query examples of a task, at most")
+    seeds: list[int] = Field([0], min_length=1, description="each draws its own support and query examples")
+    metrics: list[str] = Field(["chrF", "exact_match"], min_length=1, description="chrF, chrF++, BLEU, TER, exact_match")
+    beams: int = Field(1, ge=1, description="width of the beam search; 1 is greedy")
+    max_new_tokens: int = Field(128, ge=1, description="longest output, in pieces")
+    batch: int = Field(64, ge=1, description="sentences generated at once")
+
+
+class Recipe(Options):
+    """The complete, typed description of a run."""
+
+    seed: int = Field(0, ge=0, description="every random draw is a function of it")
+    task: SerializeAsAny[Options] = Field(description="the task family and its data")
+    backbone: SerializeAsAny[Options] = Field(description="the pretrained transformer, or a small one from scratch")
+    fast_weights: SerializeAsAny[Options] = Field(description="which weights a task makes its own: full or lora")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of forward passes; weights stay fp32")
+    gradient_checkpointing: bool = Field(False, description="less memory for a third more computing")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all pieces")
+    trackers: list[str] = Field(
+        ["tensorboard"], description="any of Accelerate's trackers by name; metrics.jsonl is always written"
+    )
+    stages: dict[str, Stage] = Field(min_length=1, description="trained in this order; the last one is the run's result")
+    adapting: Adapting = Field(default_factory=Adapting, description="how a trained start takes on a new task")
+    evaluation: Evaluation = Field(default_factory=Evaluation, description="what `metanlp evaluate` measures")
+
+    @model_validator(mode="after")
+    def _stages_know_each_other(self) -> Recipe:
+        earlier: list[str] = []
+        for name, stage in self.stages.items():
+            if stage.after is not None and stage.after not in earlier:
+                raise ValueError(f"stages.{name}.after is {stage.after!r}; earlier stages are {', '.join(earlier) or 'none'}")
+            earlier.append(name)
+        for name in self.evaluation.stages:
+            if name not in self.stages:
+                raise ValueError(f"evaluation.stages names {name!r}; the stages are {', '.join(self.stages)}")
+        return self
+
+    def adapting_of(self, stage: str) -> Adapting:
+        return self.stages[stage].adapting or self.adapting
+
+    @property
+    def result(self) -> str:
+        """The stage whose weights are the run's result."""
+        return list(self.stages)[-1]

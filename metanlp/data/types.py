@@ -1,0 +1,47 @@
+"""The nouns of the data layer. Text and numbers only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One source text and one target text (classification: text and label; dialogue: history and reply)."""
+
+    source: str
+    target: str
+    id: str = ""  # the same sentence has the same id in every task of a multi-parallel collection
+    pool: str = ""  # "support", "query", or "" where either is fine
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One language pair, one person, one label set. `examples` may be lazy: it is a sequence, not a list."""
+
+    name: str
+    examples: Sequence[Example]
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A task with examples to learn from (support) and others to be judged on (query)."""
+
+    task: str
+    info: Mapping[str, Any]
+    support: Sequence[Example]
+    query: Sequence[Example]
+    index: int  # draws made for this episode (order of batches, dropout) are functions of it and the seed
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model reads and should write for one example, languages as the backbone's tokenizer names them."""
+
+    input: str
+    output: str = ""
+    source_language: str | None = None
+    target_language: str | None = None

@@ -1,0 +1,56 @@
+"""One task's LoRA weights as the folder that `peft` (and servers that read PEFT adapters) load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from metanlp.errors import Problems, UserError
+from metanlp.fast_weights.lora import LoraWeights
+from metanlp.weights import Weights
+
+PREFIX = "base_model.model."
+FILE = "adapter_model.safetensors"
+
+
+def write_adapter(folder: Path, fast: LoraWeights, weights: Weights, base: str) -> None:
+    """Write the weights of one task, `(1, *shape)`; `base` is the name or folder of the model they belong to."""
+    from peft import LoraConfig
+
+    config = LoraConfig(
+        r=fast.options.r,
+        lora_alpha=fast.options.alpha,  # type: ignore[arg-type]
+        target_modules=sorted(fast.targets),
+        base_model_name_or_path=base,
+        task_type="SEQ_2_SEQ_LM",
+        inference_mode=True,
+    )
+    config.save_pretrained(str(folder))
+    tensors = {f"{PREFIX}{name}": weight[0].detach().contiguous().cpu() for name, weight in weights.items()}
+    save_file(tensors, folder / FILE, metadata={"format": "pt"})
+
+
+def read_adapter(folder: Path, fast: LoraWeights) -> Weights:
+    """The weights of one task, `(1, *shape)`. UserError where the folder is not an adapter of just this model."""
+    path = folder / FILE
+    try:
+        found = {name.removeprefix(PREFIX): tensor for name, tensor in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not readable as an adapter: {error}") from None
+    problems = Problems(f"adapter {folder}")
+    for name in sorted(set(found) - set(fast.parameters)):
+        problems.add(f"{name} has no place in this model")
+    for name, parameter in fast.parameters.items():
+        if name not in found:
+            problems.add(f"{name} is missing")
+        elif found[name].shape != parameter.shape:
+            problems.add(f"{name} is {tuple(found[name].shape)}; the model wants {tuple(parameter.shape)}")
+        elif not torch.isfinite(found[name]).all():
+            problems.add(f"{name} holds NaN or infinity")
+    problems.raise_if_any()
+    return {
+        name: found[name].to(parameter.device, parameter.dtype).unsqueeze(0) for name, parameter in fast.parameters.items()
+    }

@@ -1,0 +1,77 @@
+"""Every weight of the model, or those a pattern names, is a task's own. One task at a time."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from metanlp.config.options import Options
+from metanlp.errors import UserError
+from metanlp.registry import FAST_WEIGHTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from metanlp.fast_weights._protocol import Backbone
+    from metanlp.weights import Weights
+
+
+@FAST_WEIGHTS.register("full")
+class Full(Options):
+    """The weights themselves."""
+
+    match: str = Field(".*", description="regular expression; weights whose name it finds are fast, the others frozen")
+
+    def attach(self, model: nn.Module, seed: int) -> FullWeights:
+        found = {name: weight for name, weight in model.named_parameters() if re.search(self.match, name)}
+        if not found:
+            names = [name for name, _ in model.named_parameters()]
+            raise UserError(f"fast_weights.match {self.match!r} finds none of the weights, as {names[0]} or {names[-1]}")
+        for name, weight in model.named_parameters():
+            weight.requires_grad_(name in found)
+        return FullWeights(found)
+
+
+class FullWeights:
+    """Parameters whose storage can be exchanged for a task's: no copy is made, and the modules never notice."""
+
+    stackable = False  # the model can hold the weights of one task only
+
+    def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
+        self.parameters = parameters
+        self._slow: list[Tensor] | None = None
+
+    def put(self, weights: Weights) -> list[Tensor]:
+        """Run with `weights`, `(1, *shape)` each; returns what to differentiate by."""
+        self._slow = [parameter.data for parameter in self.parameters.values()]
+        for name, parameter in self.parameters.items():
+            parameter.data = weights[name][0]
+        return list(self.parameters.values())
+
+    def restore(self) -> None:
+        if self._slow is not None:
+            for parameter, data in zip(self.parameters.values(), self._slow, strict=True):
+                parameter.data = data
+            self._slow = None
+
+    @staticmethod
+    def stack(gradient: Tensor) -> Tensor:
+        """The gradient of a leaf with the task axis."""
+        return gradient.unsqueeze(0)
+
+    def save(self, folder: Path, weights: Weights, backbone: Backbone, base: str) -> None:
+        """The whole model, running with `weights`, as a `from_pretrained` folder."""
+        backbone.save(folder)
+
+    def load(self, folder: Path, backbone: Backbone) -> Weights:
+        """The weights of a folder that `save` wrote, `(1, *shape)`."""
+        try:
+            model = type(backbone.model).from_pretrained(folder, dtype="float32").to(backbone.model.device)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{folder} is not readable as a model: {error}") from None
+        loaded = dict(model.named_parameters())
+        return {name: loaded[name].detach().unsqueeze(0) for name in self.parameters}

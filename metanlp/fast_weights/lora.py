@@ -1,0 +1,103 @@
+"""Low-rank adapters (LoRA, Hu et al., 2021), stacked: each task its own A and B, one frozen backbone for all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from metanlp.config.options import Options
+from metanlp.errors import UserError
+from metanlp.registry import FAST_WEIGHTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from metanlp.fast_weights._protocol import Backbone
+    from metanlp.fast_weights._stacked_linear import StackedLinear
+    from metanlp.weights import Weights
+
+QUERY_AND_VALUE = ("q", "v", "q_proj", "v_proj", "query", "value")
+
+
+@FAST_WEIGHTS.register("lora")
+class Lora(Options):
+    """Adds scale * B A to chosen linear layers: A is `(r, in)`, B is `(out, r)` and starts at zero."""
+
+    r: int = Field(8, ge=1, description="rank of the adapters")
+    alpha: float = Field(16.0, gt=0, description="their output is scaled by alpha / r")
+    targets: list[str] = Field([], description="names of the linear layers; empty: the attention's query and value")
+    init: Literal["kaiming", "gaussian"] = Field("kaiming", description="how A starts, as in PEFT")
+
+    def attach(self, model: nn.Module, seed: int) -> LoraWeights:
+        from torch import nn
+
+        from metanlp.fast_weights._stacked_linear import StackedLinear
+
+        targets = self.targets or [name for name in QUERY_AND_VALUE if _linears(model, [name])]
+        places = _linears(model, targets)
+        missing = [target for target in self.targets if not _linears(model, [target])]
+        if not places or missing:
+            names = sorted({name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)})
+            raise UserError(f"fast_weights.targets {missing or targets} are no linear layers here; there are {', '.join(names)}")
+        model.requires_grad_(False)
+        layers: dict[str, StackedLinear] = {}
+        for index, place in enumerate(places):
+            parent_name, _, attribute = place.rpartition(".")
+            parent = model.get_submodule(parent_name)
+            layers[place] = StackedLinear(getattr(parent, attribute), self.r, self.alpha / self.r, self.init, (seed, index))
+            setattr(parent, attribute, layers[place])
+        return LoraWeights(self, layers, targets)
+
+
+def _linears(model: nn.Module, targets: list[str]) -> list[str]:
+    from torch import nn
+
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and any(name == target or name.endswith(f".{target}") for target in targets)
+    ]
+
+
+class LoraWeights:
+    """The adapters of a model. `parameters` are the slow ones, named as PEFT names them."""
+
+    stackable = True
+
+    def __init__(self, options: Lora, layers: dict[str, StackedLinear], targets: list[str]) -> None:
+        self.options, self.layers, self.targets = options, layers, targets
+        self.parameters: dict[str, nn.Parameter] = {}
+        for place, layer in layers.items():
+            self.parameters[f"{place}.lora_A.weight"] = layer.lora_A
+            self.parameters[f"{place}.lora_B.weight"] = layer.lora_B
+
+    def put(self, weights: Weights) -> list[Tensor]:
+        """Run with `weights`, `(tasks, *shape)` each; returns what to differentiate by."""
+        leaves = {name: weights[name].detach().requires_grad_() for name in self.parameters}
+        for place, layer in self.layers.items():
+            layer.fast = leaves[f"{place}.lora_A.weight"], leaves[f"{place}.lora_B.weight"]
+        return list(leaves.values())
+
+    def restore(self) -> None:
+        for layer in self.layers.values():
+            layer.fast = None
+
+    @staticmethod
+    def stack(gradient: Tensor) -> Tensor:
+        """The gradient of a leaf with the task axis, which it has."""
+        return gradient
+
+    def save(self, folder: Path, weights: Weights, backbone: Backbone, base: str) -> None:
+        """A PEFT adapter folder that names `base` as the model it belongs to."""
+        from metanlp.fast_weights._peft_folder import write_adapter
+
+        write_adapter(folder, self, weights, base)
+
+    def load(self, folder: Path, backbone: Backbone) -> Weights:
+        """The weights of an adapter folder, `(1, *shape)`; UserError where it is not one of just this model."""
+        from metanlp.fast_weights._peft_folder import read_adapter
+
+        return read_adapter(folder, self)

@@ -1,0 +1,128 @@
+"""A model plus the switch saying whose weights it runs with: the only place that swaps weights or asks for gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metanlp.batch import IGNORED, Batch
+from metanlp.fast_weights._protocol import FastWeights
+from metanlp.weights import Weights
+
+
+class Learner:
+    """Runs a model with the weights it is given, and leaves the model as it found it."""
+
+    def __init__(
+        self, model: nn.Module, fast: FastWeights, *, precision: str = "fp32", label_smoothing: float = 0.0
+    ) -> None:
+        self.model, self.fast = model, fast
+        self.precision, self.label_smoothing = precision, label_smoothing
+        self._buffers: Weights | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def slow(self) -> Weights:
+        """What the outer loop learns, without the task axis: the parameters' own storage, not a copy."""
+        return {name: parameter.detach() for name, parameter in self.fast.parameters.items()}
+
+    def spread(self, tasks: int) -> Weights:
+        """The start of every task: views of the slow weights, `(tasks, *shape)`, to read and not to write."""
+        return {name: slow.unsqueeze(0).expand(tasks, *slow.shape) for name, slow in self.slow().items()}
+
+    def buffers(self) -> Weights | None:
+        """Where an inner loop may keep its fast weights, or None: allocate.
+
+        Full weights are as large as the model, and giving pages back to the system at every step costs as much as the
+        step: one set of buffers is kept, and what stands there is overwritten by the next task.
+        """
+        if self.fast.stackable:
+            return None
+        if self._buffers is None:
+            self._buffers = {name: torch.empty_like(weight) for name, weight in self.spread(1).items()}
+        return self._buffers
+
+    def losses_and_grads(self, weights: Weights, batch: Batch) -> tuple[Tensor, Weights]:
+        """The mean loss of a target piece for every task, `(tasks,)`, and the gradient of their sum, `(tasks, *shape)`.
+
+        Tasks do not meet, so each row of a gradient is that task's own gradient. Weights of one task (`(1, *shape)`) may
+        run a batch of many: the gradient is then the sum over them.
+
+        Raises RuntimeError where no fast weight took part in the forward pass: adapting would silently do nothing.
+        """
+        self._train(True)
+        with self._running(weights) as leaves:
+            losses = self._losses(batch)
+            grads = torch.autograd.grad(losses.sum(), leaves, allow_unused=True)
+        if all(grad is None for grad in grads):
+            raise RuntimeError("no fast weight is in the graph: the forward pass ran with other weights than the given ones")
+        stack = self.fast.stack
+        return losses.detach(), {
+            name: torch.zeros_like(weights[name]) if grad is None else stack(grad)
+            for name, grad in zip(self.fast.parameters, grads, strict=True)
+        }
+
+    @torch.no_grad()
+    def losses(self, weights: Weights, batch: Batch) -> Tensor:
+        """The mean loss of a target piece for every task, `(tasks,)`, without dropout and label smoothing."""
+        self._train(False)
+        with self._running(weights):
+            return self._losses(batch)
+
+    @contextmanager
+    def using(self, weights: Weights) -> Iterator[nn.Module]:
+        """The model with these weights, for generation (no gradients, no dropout)."""
+        self._train(False)
+        with torch.no_grad(), self._running(weights), self._autocast():
+            yield self.model
+
+    def set_grads(self, grads: Weights) -> None:
+        """Hand the meta-gradient, without the task axis, to the outer optimiser."""
+        for name, parameter in self.fast.parameters.items():
+            parameter.grad = grads[name]
+
+    @contextmanager
+    def _running(self, weights: Weights) -> Iterator[list[Tensor]]:
+        try:
+            yield self.fast.put(weights)
+        finally:
+            self.fast.restore()
+
+    def _losses(self, batch: Batch) -> Tensor:
+        with _dropout_seeded(batch.seed if self.model.training else None, self.device), self._autocast():
+            logits = self.model(**batch.inputs, use_cache=False).logits
+        smoothing = self.label_smoothing if self.model.training else 0.0
+        by_piece = F.cross_entropy(
+            logits.float().flatten(0, 1),
+            batch.labels.flatten(),
+            ignore_index=IGNORED,
+            reduction="none",
+            label_smoothing=smoothing,
+        )
+        pieces = (batch.labels != IGNORED).view(batch.tasks, -1).sum(1)
+        return by_piece.view(batch.tasks, -1).sum(1) / pieces.clamp(min=1)
+
+    def _autocast(self) -> torch.autocast | nullcontext[None]:
+        """Opened around each forward pass: a longer one would serve casts of weights that have changed since."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+    def _train(self, training: bool) -> None:
+        if self.model.training != training:
+            self.model.train(training)
+
+
+@contextmanager
+def _dropout_seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+    """Dropout as a function of the seed alone; the generators continue afterwards as if nothing had been drawn."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed % 2**63)
+        yield

@@ -1,0 +1,83 @@
+"""The outer step's bookkeeping: the sum of meta-gradients that ranks exchange, the learning rate, what a checkpoint holds."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metanlp.algorithms._inner_loop import MetaGradient
+from metanlp.checkpoint import Checkpoint
+from metanlp.config.recipe import Train
+from metanlp.learner import Learner
+from metanlp.run import set_slow
+from metanlp.weights import Weights
+
+COUNTS = 4  # tasks, sum of query losses, passes, ranks that were asked to stop
+
+
+class Total:
+    """The meta-gradients of one step, added up in one flat buffer: ranks exchange that, once a step."""
+
+    def __init__(self, learner: Learner) -> None:
+        slow = learner.slow()
+        self.shapes = {name: weight.shape for name, weight in slow.items()}
+        self.flat = torch.zeros(sum(weight.numel() for weight in slow.values()) + COUNTS, device=learner.device)
+        self.grads = self._views(self.flat)
+
+    def clear(self) -> None:
+        self.flat.zero_()
+
+    def add(self, result: MetaGradient, tasks: int) -> None:
+        for name, grad in result.grads.items():
+            self.grads[name].add_(grad, alpha=tasks)
+        self.flat[-COUNTS:] += self.flat.new_tensor([tasks, float(result.losses.sum()), result.passes, 0])
+
+    def ask_to_stop(self) -> None:
+        self.flat[-1] = 1
+
+    def means(self, flat: Tensor) -> tuple[Weights, float, int, bool]:
+        """From the sum over ranks, whose storage it takes: the mean gradient and query loss over tasks, the passes of
+        the step, and whether a rank was asked to stop."""
+        tasks, loss, passes, stopping = flat[-COUNTS:].tolist()
+        flat[:-COUNTS].div_(tasks)
+        return self._views(flat), loss / tasks, round(passes), stopping > 0
+
+    def _views(self, flat: Tensor) -> Weights:
+        pieces = flat[:-COUNTS].split([shape.numel() for shape in self.shapes.values()])
+        return {name: piece.view(shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)}
+
+
+def learning_rate(train: Train, step: int) -> float:
+    """The outer learning rate of `step`: a linear rise over `warmup` steps, then the decay, ending at 0."""
+    if step < train.warmup:
+        return train.learning_rate * (step + 1) / train.warmup
+    part = (step - train.warmup) / max(1, train.steps - train.warmup)
+    fall = {"none": 1.0, "linear": 1 - part, "cosine": (1 + math.cos(math.pi * part)) / 2}
+    return train.learning_rate * fall[train.decay]
+
+
+def freeze_state(learner: Learner, optimizer: torch.optim.AdamW, state: dict[str, Any]) -> Checkpoint:
+    """Slow weights and AdamW's moments by the weights' names, never by order."""
+    moments = {
+        f"{name}|{key}": value
+        for name, parameter in learner.fast.parameters.items()
+        for key, value in optimizer.state[parameter].items()
+    }
+    return Checkpoint({"slow": learner.slow(), "optimizer": moments}, state)
+
+
+def thaw_state(learner: Learner, optimizer: torch.optim.AdamW, checkpoint: Checkpoint) -> dict[str, Any]:
+    """The inverse of `freeze_state`, into the learner and the optimiser; returns the plain state."""
+    set_slow(learner, checkpoint.tensors["slow"])
+    moments: dict[str, dict[str, Tensor]] = {}
+    for key, value in checkpoint.tensors["optimizer"].items():
+        name, _, moment = key.rpartition("|")
+        moments.setdefault(name, {})[moment] = value
+    for name, parameter in learner.fast.parameters.items():
+        optimizer.state[parameter] = {
+            moment: value if moment == "step" else value.to(parameter.device) for moment, value in moments[name].items()
+        }
+    return checkpoint.state

@@ -1,0 +1,198 @@
+"""A run: the folder that a recipe produced, and the parts (family, backbone, learner) built from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metanlp.checkpoint import MANIFEST, Checkpoint, commit, latest_checkpoint
+from metanlp.config import Recipe
+from metanlp.config.load import build_recipe
+from metanlp.config.yaml import read_yaml, write_yaml
+from metanlp.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from metanlp.data.collection import TaskCollection
+    from metanlp.learner import Learner
+
+RECIPE = "recipe.yaml"
+TEXTS_FOR_A_TOKENIZER = 400_000  # spread evenly over the training tasks
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run works with. The task family is `recipe.task`."""
+
+    collection: TaskCollection
+    backbone: Any
+    learner: Learner
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder, the recipe in it, and which of the recipe's stages is meant."""
+
+    folder: Path
+    recipe: Recipe
+    stage: str
+
+    @classmethod
+    def create(cls, recipe: Recipe, folder: Path) -> Run:
+        """The run of `recipe` in `folder`, new or to be resumed. UserError where another recipe made that folder."""
+        path = folder / RECIPE
+        if path.exists():
+            made_by = cls.open(folder).recipe
+            if made_by.dump() != recipe.dump():
+                keys = ", ".join(sorted(_differences(made_by.dump(), recipe.dump())))
+                raise UserError(f"{folder} was made by another recipe (it differs in {keys}); choose another --out")
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_yaml(path, recipe.dump())
+            (folder / "environment.json").write_text(json.dumps(environment(), indent=1))
+        return cls(folder, recipe, recipe.result)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """A run by its folder, or one of its stages by `run/stage`; UserError where there is none."""
+        folder = Path(path)
+        stage = None
+        if not (folder / RECIPE).is_file() and (folder.parent / RECIPE).is_file():
+            folder, stage = folder.parent, folder.name
+        if not (folder / RECIPE).is_file():
+            raise UserError(f"{path} is not a run: there is no {RECIPE} in it; `metanlp runs` lists the runs")
+        recipe = build_recipe(read_yaml(folder / RECIPE), subject=f"recipe {folder / RECIPE}")
+        if stage is not None and stage not in recipe.stages:
+            raise UserError(f"{folder} has no stage {stage!r}; its stages are {', '.join(recipe.stages)}")
+        return cls(folder, recipe, stage or recipe.result)
+
+    def at(self, stage: str) -> Run:
+        return Run(self.folder, self.recipe, stage)
+
+    @property
+    def place(self) -> Path:
+        """The folder of the stage that is meant."""
+        return self.folder / self.stage
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.place / "checkpoints"
+
+    def finished(self) -> bool:
+        """Whether the stage has been trained to its last step."""
+        return (self.checkpoints / f"step-{self.recipe.stages[self.stage].train.steps:08d}" / MANIFEST).is_file()
+
+    @cached_property
+    def id(self) -> str:
+        """A name for the very weights of this stage: an Adaptation belongs to one `id`."""
+        steps = self.recipe.stages[self.stage].train.steps
+        manifest = self.checkpoints / f"step-{steps:08d}" / MANIFEST
+        return hashlib.sha256(manifest.read_bytes()).hexdigest()[:16]
+
+    @property
+    def algorithm(self) -> Any:
+        """The stage's algorithm, adapting as the recipe says."""
+        return self.recipe.stages[self.stage].algorithm.retuned(self.recipe.adapting_of(self.stage))  # type: ignore[attr-defined]
+
+    def build(self, device: Any = None) -> Parts:
+        """The parts with the backbone's own weights, on `device` (by default a GPU where there is one)."""
+        import torch
+
+        from metanlp.learner import Learner
+
+        recipe: Any = self.recipe
+        collection = recipe.task.load()
+        home = self.folder / "backbone"
+        if recipe.backbone.made and not home.exists():
+            texts = lambda: _training_texts(collection)  # noqa: E731
+            commit(home, lambda aside: recipe.backbone.prepare(aside, texts, recipe.seed))
+        backbone = recipe.backbone.load(home)
+        backbone.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if recipe.gradient_checkpointing:
+            backbone.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        fast = recipe.fast_weights.attach(backbone.model, recipe.seed)
+        learner = Learner(backbone.model, fast, precision=recipe.precision, label_smoothing=recipe.label_smoothing)
+        return Parts(collection, backbone, learner)
+
+    def trained(self, device: Any = None) -> Parts:
+        """The parts with the weights that the stage has learnt; UserError where it is not trained to its end."""
+        parts = self.build(device)
+        self.load_slow(parts.learner)
+        return parts
+
+    def load_slow(self, learner: Learner) -> None:
+        """Give `learner` the slow weights at the end of this stage."""
+        checkpoint = latest_checkpoint(self.checkpoints) if self.finished() else None
+        if checkpoint is None:
+            raise UserError(f"stage {self.stage!r} of {self.folder} is not trained to its end; `metanlp train` resumes it")
+        set_slow(learner, checkpoint.tensors["slow"])
+
+    @property
+    def base(self) -> str:
+        """The model that adapters of this run name as their base."""
+        return self.recipe.backbone.base(self.folder / "backbone")  # type: ignore[attr-defined]
+
+
+def set_slow(learner: Learner, tensors: dict[str, Tensor]) -> None:
+    """Copy `tensors`, without the task axis, into the slow weights, whose names they must have."""
+    slow = learner.slow()
+    if set(slow) != set(tensors):
+        odd = sorted(set(slow) ^ set(tensors))
+        raise UserError(f"the checkpoint is of another model: {len(odd)} weights do not match, as {odd[0]}")
+    for name, weight in slow.items():
+        weight.copy_(tensors[name])
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, kept beside every number."""
+    import os
+    import platform
+    from importlib.metadata import version
+
+    packages = ("torch", "transformers", "datasets", "accelerate", "peft", "sentencepiece", "sacrebleu")
+    return {
+        "metanlp": version("metanlp"),
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that runs, or None outside one."""
+    import subprocess
+
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    return asked.stdout.strip() or None
+
+
+def _training_texts(collection: TaskCollection) -> Iterator[str]:
+    """Both sides of the training tasks, evenly over tasks and along each task."""
+    split = collection.split("train")
+    share = max(1, TEXTS_FOR_A_TOKENIZER // (2 * len(split)))
+    for index in range(len(split)):
+        examples = split.task(index).examples
+        for number in range(0, len(examples), max(1, -(-len(examples) // share))):
+            yield examples[number].source
+            yield examples[number].target
+
+
+def _differences(a: Any, b: Any, prefix: str = "") -> set[str]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return {
+            key
+            for name in {*a, *b}
+            for key in _differences(a.get(name), b.get(name), f"{prefix}.{name}" if prefix else str(name))
+        }
+    return set() if a == b else {prefix}

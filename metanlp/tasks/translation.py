@@ -1,0 +1,59 @@
+"""Translation, and whatever else turns one text into another (number names, transliteration, normalisation)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from string import Formatter
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+from metanlp.config.options import Options
+from metanlp.data.types import Example, Prompt
+from metanlp.errors import UserError
+from metanlp.registry import TASKS
+
+if TYPE_CHECKING:
+    from metanlp.data.collection import TaskCollection
+    from metanlp.metrics import Score
+
+
+@TASKS.register("translation")
+class Translation(Options):
+    """A task is a language pair; its examples are sentence pairs."""
+
+    collection: str = Field(description="folder of the task collection")
+    made_by: str = Field("", description="the command that makes that folder, told where it is missing")
+    prompt: str = Field(
+        "{source}", description="what the model reads: {source}, and anything the collection says of a task in braces"
+    )
+
+    @field_validator("prompt")
+    @classmethod
+    def _has_source(cls, prompt: str) -> str:
+        if "{source}" not in prompt:
+            raise ValueError("the prompt must have {source} in it")
+        return prompt
+
+    def load(self) -> TaskCollection:
+        """The task collection with its splits; UserError where the folder is missing or broken."""
+        from pathlib import Path
+
+        from metanlp.data.collection import TaskCollection
+
+        return TaskCollection.open(Path(self.collection), family=self.kind, made_by=self.made_by)
+
+    def prompt_of(self, task: str, info: Mapping[str, Any], example: Example) -> Prompt:
+        """What the model reads and should write. UserError where the prompt asks for what nothing is known of."""
+        known = {**info, "source": example.source}
+        for _, name, _, _ in Formatter().parse(self.prompt):
+            if name and name not in known:
+                raise UserError(f"task.prompt asks for {{{name}}}, but of task {task!r} only {', '.join(known)} are known")
+        languages = (info.get(key) for key in ("source_language", "target_language"))
+        source_language, target_language = (None if code is None else str(code) for code in languages)
+        return Prompt(self.prompt.format(**known), example.target, source_language, target_language)
+
+    def score(self, metric: str, predictions: Sequence[str], references: Sequence[str]) -> Score:
+        from metanlp.metrics import score
+
+        return score(metric, predictions, references)

@@ -1,0 +1,147 @@
+"""Recipe -> run: the outer loop, on one process or many. The only file that knows accelerate."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from metanlp.adaptation import adapt_stack, check_adapting
+from metanlp.checkpoint import commit, latest_checkpoint, save_checkpoint
+from metanlp.config import Recipe
+from metanlp.data.sampler import EpisodeSampler, evaluation_episode
+from metanlp.data.seeds import seed_of
+from metanlp.encoding import encode_episodes, prompts_of
+from metanlp.logbook import Logbook
+from metanlp.outer import Total, freeze_state, learning_rate, thaw_state
+from metanlp.progress import progress
+from metanlp.run import Parts, Run
+from metanlp.saving import export_model
+
+VALIDATION_SHOTS, VALIDATION_QUERIES, VALIDATION_STEPS = 16, 32, 10
+
+
+class Stopped(Exception):
+    """Asked to stop by the signal in `args[0]`; all is saved, and the same command goes on from there."""
+
+
+def meta_train(recipe: Recipe, folder: str | Path) -> Path:
+    """Train every stage of `recipe` in `folder`, going on where an earlier call stopped; returns the folder.
+
+    1, 2 or 4 processes (`accelerate launch -m metanlp train ...`) run the same experiment, up to the order of additions.
+    Raises Stopped after SIGTERM or SIGINT, at the end of a step, with a checkpoint written.
+    """
+    accelerator = Accelerator(log_with=_trackers(recipe), project_dir=str(folder))
+    with accelerator.main_process_first():
+        run = Run.create(recipe, Path(folder))
+        run.build("cpu")  # makes what is made once: Arrow files, the tokenizer, a small backbone's first weights
+    if recipe.trackers:
+        accelerator.init_trackers("tracking")
+    with _signals() as received:
+        for stage in recipe.stages:
+            if not run.at(stage).finished():
+                train_stage(run.at(stage), accelerator, received)
+    accelerator.end_training()
+    return run.folder
+
+
+def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None:
+    """Train one stage from its start, or its last checkpoint, to its end."""
+    stage, parts = run.recipe.stages[run.stage], run.build(accelerator.device)
+    train, algorithm, learner = stage.train, stage.algorithm, parts.learner
+    if stage.after is not None:
+        run.at(stage.after).load_slow(learner)
+    optimizer = torch.optim.AdamW(learner.fast.parameters.values(), train.learning_rate, weight_decay=train.weight_decay)
+    saved = latest_checkpoint(run.checkpoints)
+    state = thaw_state(learner, optimizer, saved) if saved else {"step": 0, "passes": 0, "seconds": 0.0}
+    seed = seed_of(run.recipe.seed, run.stage)
+    split = parts.collection.split("train").share(*train.share, seed=run.recipe.seed)
+    sampler = EpisodeSampler(split, seed, train.support, train.query, train.temperature)
+    alone = algorithm.adapts and not learner.fast.stackable
+    stack = train.tasks_per_stack or (1 if alone else math.ceil(train.meta_batch / accelerator.num_processes))
+    rank, ranks, main = accelerator.process_index, accelerator.num_processes, accelerator.is_main_process
+    encode = lambda episodes: encode_episodes(  # noqa: E731
+        run.recipe.task, parts.backbone, episodes, algorithm.inner_steps, seed
+    ).to(learner.device)
+    if algorithm.adapts and state["step"] == 0:
+        check_adapting(learner, algorithm, encode([sampler[0]]))
+    log = Logbook(run.place / "metrics.jsonl", accelerator.log, run.stage, state["step"], state["seconds"]) if main else None
+    total, passes = Total(learner), state["passes"]
+
+    with progress(f"{run.stage} ({algorithm.kind})", train.steps, state["step"], show=main) as advance:
+        for step in range(state["step"], train.steps):
+            total.clear()
+            for episodes in sampler.at_step(step, rank, ranks, train.meta_batch, stack):
+                total.add(algorithm.meta_gradient(learner, encode(episodes)), len(episodes))
+            if received:
+                total.ask_to_stop()
+            flat = accelerator.reduce(total.flat, "sum")  # the only place where ranks meet, once a step
+            grads, loss, new_passes, stopping = total.means(flat)
+            learner.set_grads(grads)
+            norm = torch.nn.utils.clip_grad_norm_(learner.fast.parameters.values(), train.clip or math.inf)
+            optimizer.param_groups[0]["lr"] = learning_rate(train, step)
+            optimizer.step()
+
+            done, passes = step + 1, passes + new_passes
+            advance(1, f"loss {loss:.3f}")
+            if log and (done % train.log_every == 0 or done == train.steps):
+                rate = optimizer.param_groups[0]["lr"]
+                log.write(done, passes, {"loss": loss, "norm": float(norm), "learning_rate": rate})
+            if log and train.validate_every and done % train.validate_every == 0:
+                log.write(done, passes, validation_losses(run, parts))
+            if log and (stopping or done % train.save_every == 0 or done == train.steps):
+                now = {"step": done, "passes": passes, "seconds": log.seconds}
+                save_checkpoint(run.checkpoints, freeze_state(learner, optimizer, now))
+            if stopping and done < train.steps:
+                raise Stopped(max(received, default=signal.SIGTERM))
+    if main:
+        commit(run.place / "model", lambda place: export_model(place, run, parts))
+    accelerator.wait_for_everyone()
+
+
+def validation_losses(run: Run, parts: Parts) -> dict[str, float]:
+    """The mean query loss over the validation tasks, before and after a few steps of adapting."""
+    split = parts.collection.split("valid")
+    adapting = run.recipe.adapting_of(run.stage)
+    before, after = [], []
+    for name in split.names:
+        episode = evaluation_episode(
+            split, name, VALIDATION_SHOTS, run.recipe.seed, max_shots=VALIDATION_SHOTS, queries=VALIDATION_QUERIES
+        )
+        query = parts.backbone.encode([prompts_of(run.recipe.task, episode, episode.query)]).to(parts.learner.device)
+        adapted = adapt_stack(run, parts, [episode], adapting, VALIDATION_STEPS, seed=run.recipe.seed)
+        before.append(float(parts.learner.losses(parts.learner.spread(1), query)))
+        after.append(float(parts.learner.losses(adapted, query)))
+    return {"valid_loss": sum(before) / len(before), "valid_loss_adapted": sum(after) / len(after)}
+
+
+def _trackers(recipe: Recipe) -> list[Any] | None:
+    """Those of the recipe; TensorBoard only where it is installed, since it is the default."""
+    from importlib.util import find_spec
+
+    return [name for name in recipe.trackers if name != "tensorboard" or find_spec("tensorboard")] or None
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGTERM and SIGINT, for the loop to look at between steps; a second SIGINT interrupts at once."""
+    received: list[int] = []
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
