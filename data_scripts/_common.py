@@ -10,9 +10,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from metanlp.errors import Problems, UserError
+
 T = TypeVar("T")
 SPLITS = ("train", "valid", "test")
 COLUMNS = ("source", "target", "id", "pool")
+ENOUGH = 20  # common sentences, to judge whether two tasks are twins
 ELSEWHERE = "rows whose sentence is asked in another split"
 
 
@@ -62,7 +65,7 @@ class Collection:
             for other in held_out:
                 both = texts[name].keys() & texts[other].keys()
                 same = sum(texts[name][key] == texts[other][key] for key in both)
-                if same > limit * len(both):
+                if len(both) >= ENOUGH and same > limit * len(both):
                     self.remove(name, f"{same / len(both):.0%} the same as {other}, which is held out")
                     break
 
@@ -81,16 +84,23 @@ class Collection:
                 self.remove(name, f"fewer than {least}")
 
     def check(self) -> None:
-        """AssertionError (our bug, never the user's) if a promise that readers rely on is broken."""
+        """UserError if the source has rows that no file can hold; AssertionError (our bug) on a leak."""
         names = [name for _, name, _ in self.all_tasks()]
+        if not names:
+            raise UserError("the source has not one usable row")
         assert len(names) == len(set(names)), "a task is in two splits"
+        problems = Problems("the source is not as it should be")
         known = self._queries()
         for split, name, rows in self.all_tasks():
-            assert len({row.id for row in rows}) == len(rows), f"{name}: an id comes twice"
+            for key, count in Counter(row.id for row in rows).items():
+                if count > 1:
+                    problems.add(f"{name}: id {key!r} comes {count} times")
             for row in rows:
-                assert all(cell and cell == clean(cell) for cell in row[:3]), f"{name}: not clean: {row}"
+                if not all(cell and cell == clean(cell) for cell in row[:3]):
+                    problems.add(f"{name}: an empty cell, or blanks around one: {row}")
                 leaks = [c for c in self.secret if split == "train" and getattr(row, c) in known[c]]
                 assert not leaks, f"{name} knows the {leaks} of a query: {row}"
+        problems.raise_if_any()
 
     def all_tasks(self, held_out_first: bool = False) -> Iterator[tuple[str, str, list[Row]]]:
         """Split, name and rows of every task."""
@@ -131,7 +141,7 @@ def shuffled(items: Iterable[T], seed: int, purpose: str) -> list[T]:
 
 
 def part_of(seed: int, key: str, held_out: float = 0.1) -> str:
-    """The part of a sentence: those of `valid` and `test` (`held_out` each) are asked there and nowhere else."""
+    """The part of a sentence: those of `valid` and `test` (`held_out` each) are asked there only."""
     place = draw(seed, "sentence", key)
     return "valid" if place < held_out else "test" if place < 2 * held_out else "train"
 

@@ -1,4 +1,4 @@
-"""How every data script ends: a folder written whole or not at all, a table; on a mistake one clean sentence."""
+"""How every data script ends: a folder whole or not at all, a table; on a mistake one clean sentence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_out(out: Path) -> Path:
         raise UserError(f"--out {out} is a file; give a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / "collection.yaml").is_file():
         raise UserError(
-            f"--out {out} has files in it but no collection.yaml, so it is no task collection and is left alone; "
+            f"--out {out} has files in it but no collection.yaml; it is no task collection and stays; "
             "give a new or an empty folder"
         )
     parent = next(parent for parent in out.parents if parent.exists())
@@ -32,6 +32,7 @@ def check_out(out: Path) -> Path:
 
 def finish(collection: Collection, out: Path) -> None:
     """Check the collection, write it and print what was written."""
+    collection.drop_small(1)
     collection.check()
     out = check_out(out)
     write(collection, out)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import IO
@@ -48,31 +48,38 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
     problems.raise_if_any()
 
 
-def open_zip(given: Path | None, url: str) -> zipfile.ZipFile:
+@contextmanager
+def open_zip(given: Path | None, url: str) -> Iterator[zipfile.ZipFile]:
     """The zip at `url`, or the local one that --from names."""
-    try:
-        return zipfile.ZipFile(given.open("rb") if given else _download(url))
-    except zipfile.BadZipFile:
-        raise UserError(f"{given or url} is not a zip file") from None
+    with ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile())
+        try:
+            if given:
+                file = stack.enter_context(given.open("rb"))
+            else:
+                _download(url, file)
+            archive = stack.enter_context(zipfile.ZipFile(file))
+        except zipfile.BadZipFile:
+            raise UserError(f"{given or url} is not a zip file") from None
+        except OSError as error:  # URLError, HTTPError and time-outs are OSErrors
+            if given:
+                raise UserError(f"--from {given} cannot be read: {error.strerror}") from None
+            reason = getattr(error, "reason", error)
+            raise UserError(f"{url} cannot be downloaded ({reason}); {instead('it')}") from None
+        yield archive
 
 
-def _download(url: str) -> IO[bytes]:
-    """The bytes at `url` in a temporary file that vanishes with the process; UserError if it cannot be had."""
+def _download(url: str, file: IO[bytes]) -> None:
+    """The bytes at `url` go into `file`, with a progress bar."""
     import urllib.request
 
     from rich.console import Console
     from rich.progress import wrap_file
 
-    file = tempfile.TemporaryFile()  # noqa: SIM115 (the zip reads from it for as long as the script runs)
-    try:
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            size = int(answer.headers.get("Content-Length") or 0)
-            with wrap_file(answer, size, description=url, console=Console(stderr=True)) as progress:
-                shutil.copyfileobj(progress, file)
-    except OSError as error:  # URLError, HTTPError and time-outs are OSErrors
-        raise UserError(f"{url} cannot be downloaded ({error}); {instead(url)}") from None
-    file.seek(0)
-    return file
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        size = int(answer.headers.get("Content-Length") or 0)
+        with wrap_file(answer, size, description="downloading", console=Console(stderr=True)) as progress:
+            shutil.copyfileobj(progress, file)
 
 
 def instead(what: str) -> str:
@@ -80,7 +87,7 @@ def instead(what: str) -> str:
 
 
 def package_root(package: str, version: str, stack: ExitStack) -> Path:
-    """The folder that an installed package lies in; else a temporary one (gone with `stack`) that pip fills."""
+    """The folder that an installed package lies in; else one that pip fills and that goes with `stack`."""
     try:
         return Path(str(metadata.distribution(package).locate_file("")))
     except metadata.PackageNotFoundError:

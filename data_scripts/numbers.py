@@ -1,9 +1,9 @@
-"""Number names: "4711" -> its words in 77 languages; each language is a task, and exact match is an honest score.
+"""Number names: "4711" -> its words in 77 languages; each language is a task, exact match an honest score.
 
 Source: the pip package unicode-rbnf (MIT, Michael Hansen), which speaks the number rules of the Unicode CLDR
 (Unicode Licence v3).
 
-Every language gets the same numbers, so the numbers are split as well: 70% are in training tasks and are what a
+Every language gets the same numbers, so they are split as well: 70% are in training tasks and are what a
 held-out language shows as support, 15% are asked only of validation and 15% only of test languages.
 """
 
@@ -12,9 +12,8 @@ from __future__ import annotations
 import os
 import sys
 
-if (
-    __name__ == "__main__"
-):  # look in the repository, not in this folder: a `numbers` here would hide Python's own
+# As a script, look in the repository, not in this folder: its numbers.py would hide Python's own module.
+if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 from pathlib import Path
@@ -34,7 +33,7 @@ INVISIBLE = {ord(char): None for char in "\u00ad\u200b\u2060"}  # where a line m
 
 
 def choose_numbers(per_task: int, seed: int) -> dict[str, list[int]]:
-    """The numbers of each part (train, valid, test): all below 100, then one of three digits to two of four."""
+    """The numbers of each part (train, valid, test): all below 100, then one of 3 digits to two of 4."""
     three = min(900, (per_task - 100) // 3)
     parts: dict[str, list[int]] = {split: [] for split in common.SPLITS}
     for numbers, count in (
@@ -84,7 +83,7 @@ def build(per_task: int, seed: int) -> common.Collection:
         family="translation",
         licence="MIT",
         terms=sources.licence_of("unicode-rbnf", Path(str(distribution("unicode-rbnf").locate_file(""))))[1],
-        source=f"https://github.com/rhasspy/unicode-rbnf {version}: number names by the rules of the Unicode CLDR",
+        source=f"https://github.com/rhasspy/unicode-rbnf {version}: number names by the Unicode CLDR",
         attribution="unicode-rbnf by Michael Hansen (MIT); rules from the Unicode CLDR (Unicode Licence v3)",
         made_by=f"python data_scripts/numbers.py --out data/numbers --per-task {per_task} --seed {seed}",
     )

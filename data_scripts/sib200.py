@@ -3,8 +3,8 @@
 Source: https://huggingface.co/datasets/Davlan/sib200 (Adelani et al. 2024), text from FLORES-200.
 Licence: CC BY-SA 4.0.
 
-SIB-200's own split keeps sentences apart: its train rows are in training tasks and are what a held-out language
-shows as support; its dev rows are asked only of validation languages, its test rows only of test languages.
+SIB-200's own split keeps sentences apart: its train rows are in training tasks and are what a held-out
+language shows as support; its dev rows are asked only of validation and its test rows only of test languages.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from __future__ import annotations
 import os
 import sys
 
-if (
-    __name__ == "__main__"
-):  # look in the repository, not in this folder: `numbers` here would hide Python's own
+# As a script, look in the repository, not in this folder: its numbers.py would hide Python's own module.
+if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 from collections.abc import Iterator
@@ -45,13 +44,16 @@ def read_home() -> Iterator[list[str]]:
     try:
         folder = Path(snapshot_download(HOME, repo_type="dataset", allow_patterns="data/*/*.tsv"))
     except (OSError, HfHubHTTPError, ValueError) as error:  # offline, unknown host, gone
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{HOME} cannot be had from the Hub ({reason}); {sources.instead(HOME)}") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{HOME} cannot be had from the Hub ({reason}); {sources.instead('it')}") from None
+    return read_folder(folder)
+
+
+def read_folder(folder: Path) -> Iterator[list[str]]:
+    """Language, part, sentence number, topic and text, out of a copy of the repository on the Hub."""
     files = sorted(path for path in folder.glob("data/*/*.tsv") if path.stem in PARTS)
     if not files:
-        raise UserError(
-            f"{HOME} on the Hub has no data/<language>/train.tsv any more; {sources.instead(HOME)}"
-        )
+        raise UserError(f"{folder} has no data/<language>/train.tsv; {sources.instead(HOME)}")
     for path in files:
         rows = sources.read_rows(path, ("index_id", "category", "text"))
         if next(rows) != ["index_id", "category", "text"]:
@@ -60,9 +62,11 @@ def read_home() -> Iterator[list[str]]:
 
 
 def read(given: Path | None) -> Iterator[list[str]]:
-    """Language, part, sentence number, topic and text: from the Hub or from a copy."""
+    """Language, part, sentence number, topic and text: from the Hub, a copy of its repository, or our copy."""
     if given is None:
         return read_home()
+    if (given / "data").is_dir():
+        return read_folder(given)
     columns = ("lang", "split", "id", "topic", "text")
     return sources.read_rows(sources.local_copy(given, "sib200"), columns)
 
@@ -72,7 +76,7 @@ def build(given: Path | None, seed: int) -> common.Collection:
     collection = common.Collection(
         family="classification",
         licence="CC BY-SA 4.0",
-        terms="https://creativecommons.org/licenses/by-sa/4.0/\nChanged: blanks joined, repeated texts left out.",
+        terms="https://creativecommons.org/licenses/by-sa/4.0/\nChanged: blanks joined, repetitions out.",
         source="https://huggingface.co/datasets/Davlan/sib200: SIB-200, topics of FLORES-200 sentences",
         attribution="SIB-200 (Adelani et al. 2024), text of FLORES-200 (NLLB Team 2022), CC BY-SA 4.0",
         made_by=f"python data_scripts/sib200.py --out data/sib200 --seed {seed}",
@@ -83,10 +87,10 @@ def build(given: Path | None, seed: int) -> common.Collection:
             raise UserError(f"{code}, sentence {number}: part {theirs!r} is none of {', '.join(PARTS)}")
         language = code.split("_")[0]
         split = "test" if language in TEST else "valid" if language in VALID else "train"
-        rows = collection.tasks[split].setdefault(code, [])
+        rows, topic = collection.tasks[split].setdefault(code, []), common.clean(topic)
         pool = common.pool_in(split, PARTS[theirs])
-        if not common.clean(text):
-            collection.dropped["rows without text"] += 1
+        if not common.clean(text) or not topic:
+            collection.dropped["rows without text or topic"] += 1
         elif pool is None:
             collection.dropped[common.ELSEWHERE] += 1
         else:
@@ -104,11 +108,12 @@ def build(given: Path | None, seed: int) -> common.Collection:
 def main(
     out: Annotated[Path, typer.Option(help="The folder to write, for example data/sib200.")],
     given: Annotated[
-        Path | None, typer.Option("--from", help="A copy instead of the Hub: sib200.tsv.gz or its folder.")
+        Path | None,
+        typer.Option("--from", help="Instead of the Hub: its repository, or sib200.tsv.gz or its folder."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides the order of the rows.")] = 0,
 ) -> None:
-    """Write SIB-200, topics of sentences in 205 languages, as a task collection (some 40 MB from the Hub)."""
+    """Write SIB-200, topics of sentences in 205 languages, as a task collection."""
     output.check_out(out)
     output.finish(build(given, seed), out)
 

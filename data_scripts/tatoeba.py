@@ -1,6 +1,6 @@
 """Tatoeba: everyday sentences of 112 languages with their English translations; each language is a task.
 
-Source: the test sets of LASER (Artetxe and Schwenk 2019), up to 1,000 pairs a language, Tatoeba of 2018-11-17.
+Source: the test sets of LASER (Artetxe and Schwenk 2019), up to 1,000 pairs a language.
 Licence: CC BY 2.0 FR, attribute Tatoeba and its contributors.
 
 A held-out language is asked only for English sentences that no training task has, whatever their case and
@@ -12,9 +12,8 @@ from __future__ import annotations
 import os
 import sys
 
-if (
-    __name__ == "__main__"
-):  # look in the repository, not in this folder: `numbers` here would hide Python's own
+# As a script, look in the repository, not in this folder: its numbers.py would hide Python's own module.
+if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 from collections.abc import Iterator
@@ -43,19 +42,15 @@ def read_home(given: Path | None) -> Iterator[tuple[str, str, str]]:
         ends = {name.rpartition("/data/tatoeba/v1/tatoeba.")[2]: name for name in archive.namelist()}
         codes = sorted(end[:3] for end in ends if end[3:] == f"-eng.{end[:3]}")
         if not codes:
-            raise UserError(
-                f"{given or HOME} has no data/tatoeba/v1/tatoeba.xxx-eng.xxx; {sources.instead(HOME)}"
-            )
+            raise UserError(f"{given or HOME} has no data/tatoeba/v1; {sources.instead(HOME)}")
         for code in codes:
-            sides = [
-                archive.read(ends[f"{code}-eng.{side}"]).decode("utf-8").splitlines()
-                for side in ("eng", code)
-            ]
-            if len(sides[0]) != len(sides[1]):
+            texts = (archive.read(ends[f"{code}-eng.{side}"]).decode("utf-8") for side in ("eng", code))
+            english, other = (text.removesuffix("\n").split("\n") for text in texts)
+            if len(english) != len(other):
                 raise UserError(
-                    f"{ends[f'{code}-eng.eng']}: {len(sides[0])} lines, but {len(sides[1])} in {code}"
+                    f"tatoeba.{code}-eng: {len(english)} lines in English, {len(other)} in {code}"
                 )
-            yield from ((code, english, other) for english, other in zip(*sides, strict=True))
+            yield from zip([code] * len(english), english, other, strict=True)
 
 
 def read(given: Path | None) -> Iterator[tuple[str, ...]]:
@@ -71,7 +66,7 @@ def build(given: Path | None, direction: common.Direction, seed: int) -> common.
     collection = common.Collection(
         family="translation",
         licence="CC BY 2.0 FR",
-        terms="https://creativecommons.org/licenses/by/2.0/fr/\nChanged: blanks joined, repetitions left out.",
+        terms="https://creativecommons.org/licenses/by/2.0/fr/\nChanged: blanks joined, repetitions out.",
         source="https://github.com/facebookresearch/LASER data/tatoeba/v1: sentences of Tatoeba, 2018-11-17",
         attribution="Sentences by the contributors of Tatoeba (https://tatoeba.org), CC BY 2.0 FR",
         made_by="python data_scripts/tatoeba.py --out data/tatoeba"
@@ -85,18 +80,15 @@ def build(given: Path | None, direction: common.Direction, seed: int) -> common.
         elif pairs.setdefault(code, {}).setdefault(english, other) != other:
             collection.dropped["further translations of a sentence"] += 1
     held_out = {*TEST, *VALID}
-    trained = {
-        common.gist(english) for code, known in pairs.items() if code not in held_out for english in known
-    }
+    trained = {common.gist(text) for code, known in pairs.items() if code not in held_out for text in known}
     for code, known in sorted(pairs.items()):
         split = "test" if code in TEST else "valid" if code in VALID else "train"
-        free = [
-            english for english in common.shuffled(known, seed, code) if common.gist(english) not in trained
-        ]
+        order = common.shuffled(known, seed, code)
+        free = [english for english in order if common.gist(english) not in trained]
         queries = set(free[: round(QUERY_SHARE * len(known))])
         collection.info[code] = direction.info(code, "eng")
         collection.tasks[split][code] = rows = []
-        for english in common.shuffled(known, seed, code):
+        for english in order:
             pool = "" if split == "train" else "query" if english in queries else "support"
             rows.append(direction.row(english, known[english], common.fingerprint(english), pool))
     collection.drop_leaks()
@@ -108,7 +100,7 @@ def main(
     given: Annotated[
         Path | None,
         typer.Option(
-            "--from", help="Instead of a download: a zip of LASER, or tatoeba112.tsv.gz or its folder."
+            "--from", help="Instead of a download: LASER's zip, or tatoeba112.tsv.gz or its folder."
         ),
     ] = None,
     direction: Annotated[common.Direction, typer.Option(help="Which side is the source.")] = (
@@ -116,7 +108,7 @@ def main(
     ),
     seed: Annotated[int, typer.Option(help="Decides which sentences are asked of a held-out language.")] = 0,
 ) -> None:
-    """Write 112 languages of Tatoeba, paired with English, as a task collection (a download of some 50 MB)."""
+    """Write 112 languages of Tatoeba, paired with English, as a task collection (a download)."""
     output.check_out(out)
     output.finish(build(given, direction, seed), out)
 

@@ -2,8 +2,8 @@
 
 Source: https://tico-19.github.io (Anastasopoulos et al. 2020), its dev and test files joined. Licence: CC0.
 
-Every language has the same sentences, so the sentences are split as well: 80% are in training tasks and are what
-a held-out language shows as support, 10% are asked only of validation and 10% only of test languages.
+Every language has the same sentences, so they are split as well: 80% are in training tasks and are what a
+held-out language shows as support, 10% are asked only of validation and 10% only of test languages.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from __future__ import annotations
 import os
 import sys
 
-if (
-    __name__ == "__main__"
-):  # look in the repository, not in this folder: `numbers` here would hide Python's own
+# As a script, look in the repository, not in this folder: its numbers.py would hide Python's own module.
+if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 import html
@@ -29,7 +28,7 @@ from data_scripts import _sources as sources
 from metanlp.errors import UserError
 
 HOME = "https://tico-19.github.io/data/tico19-testset.zip"
-TEST = ("am", "ckb", "din", "km", "kr", "lg", "my", "so")
+TEST = ("am", "ckb", "din", "km", "kr", "lg", "ln", "my", "so")
 VALID = ("ha", "ne", "om", "tl")
 BROKEN = {"nus": "a broken font encoding"}
 
@@ -43,28 +42,25 @@ def plain(cell: str) -> str:
 
 
 def read_home(given: Path | None) -> Iterator[tuple[str, str, str, str]]:
-    """Language, sentence number, English and the other text, out of the project's zip (or a local copy of it)."""
+    """Language, sentence number, English and the other text, out of the project's zip (or a copy of it)."""
     with sources.open_zip(given, HOME) as archive:
         members = {Path(name).name: name for name in archive.namelist() if "__MACOSX" not in name}
-        codes = sorted(
-            name[8:-4] for name in members if name.startswith("test.en-") and name.endswith(".tsv")
-        )
+        codes = sorted(name[8:-4] for name in members if Path(name).match("test.en-*.tsv"))
         if not codes:
             raise UserError(f"{given or HOME} has no test.en-xx.tsv; {sources.instead(HOME)}")
         for code in codes:
             number = 0
             for part in ("dev", "test"):
-                text = archive.read(members[f"{part}.en-{code}.tsv"]).decode("utf-8-sig")
-                header, *lines = text.rstrip("\n").split("\n")
-                columns = header.rstrip("\r").split("\t")
-                english, other = columns.index("sourceString"), columns.index("targetString")
-                for line in lines:
-                    cells = line.rstrip("\r").split("\t")
-                    if len(cells) != len(columns):
-                        raise UserError(
-                            f"{members[f'{part}.en-{code}.tsv']}: {len(cells)} columns in {line[:60]!r}"
-                        )
-                    yield code, str(number), cells[english], cells[other]
+                name = f"{part}.en-{code}.tsv"
+                text = archive.read(members[name]).decode("utf-8-sig") if name in members else ""
+                header, *lines = [line.rstrip("\r").split("\t") for line in text.rstrip("\n").split("\n")]
+                if not {"sourceString", "targetString"} <= set(header):
+                    raise UserError(f"{given or HOME}: {name} has no columns sourceString and targetString")
+                for cells in lines:
+                    if len(cells) != len(header):
+                        raise UserError(f"{name}: {len(cells)} columns, not {len(header)}, in {cells}")
+                    row = dict(zip(header, cells, strict=True))
+                    yield code, str(number), row["sourceString"], row["targetString"]
                     number += 1
 
 
@@ -84,7 +80,8 @@ def build(given: Path | None, direction: common.Direction, seed: int) -> common.
         terms="https://creativecommons.org/publicdomain/zero/1.0/",
         source="https://tico-19.github.io: TICO-19, dev and test",
         attribution="TICO-19, the Translation Initiative for COVID-19 (Anastasopoulos et al. 2020)",
-        made_by=f"python data_scripts/tico19.py --out data/tico19 --direction {direction.value} --seed {seed}",
+        made_by="python data_scripts/tico19.py --out data/tico19"
+        f" --direction {direction.value} --seed {seed}",
     )
     englishes: dict[str, str] = {}  # sentence number -> how the first language has it in English
     differing: common.Counter[str] = common.Counter()  # language -> sentences whose English has other words
@@ -105,9 +102,7 @@ def build(given: Path | None, direction: common.Direction, seed: int) -> common.
         else:
             rows.append(direction.row(english, other, number, pool))
     if shifted := sorted(code for code, count in differing.items() if count > 0.05 * len(englishes)):
-        raise UserError(
-            f"{', '.join(shifted)}: the English sentences are not those of the other languages, in order"
-        )
+        raise UserError(f"{', '.join(shifted)}: the English sentences are not those of the other languages")
     for _, code, rows in collection.all_tasks():
         collection.info[code] = direction.info(code, "en")
         rows[:] = common.shuffled(rows, seed, code)
@@ -120,16 +115,14 @@ def main(
     out: Annotated[Path, typer.Option(help="The folder to write, for example data/tico19.")],
     given: Annotated[
         Path | None,
-        typer.Option(
-            "--from", help="Instead of a download: tico19-testset.zip, or tico19.tsv.gz or its folder."
-        ),
+        typer.Option("--from", help="Instead of a download: its zip, or tico19.tsv.gz or its folder."),
     ] = None,
     direction: Annotated[common.Direction, typer.Option(help="Which side is the source.")] = (
         common.Direction.TO_ENGLISH
     ),
     seed: Annotated[int, typer.Option(help="Decides which sentences are asked of held-out languages.")] = 0,
 ) -> None:
-    """Write TICO-19, 36 languages paired with English, as a task collection (a download of some 15 MB)."""
+    """Write TICO-19, 36 languages paired with English, as a task collection (a download)."""
     output.check_out(out)
     output.finish(build(given, direction, seed), out)
 

@@ -1,9 +1,9 @@
-"""The Universal Declaration of Human Rights: 50 paragraphs in more than 400 languages; each language is a task.
+"""The Universal Declaration of Human Rights: 50 paragraphs in over 400 languages; each language is a task.
 
 Source: the XML of the "UDHR in Unicode" project, now at https://github.com/eric-muller/udhr. Free to use.
 
-Every language has the same paragraphs, so the articles are split as well: 20 are in training tasks and are what
-a held-out language shows as support, 4 are asked only of validation and 6 only of test languages.
+Every language has the same paragraphs, so the articles are split as well: 20 are in training tasks and are
+what a held-out language shows as support, 4 are asked only of validation and 6 only of test languages.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from __future__ import annotations
 import os
 import sys
 
-if (
-    __name__ == "__main__"
-):  # look in the repository, not in this folder: `numbers` here would hide Python's own
+# As a script, look in the repository, not in this folder: its numbers.py would hide Python's own module.
+if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 from collections.abc import Iterator
@@ -40,24 +39,17 @@ VALID = (
 )
 WRONG = {"ckb": "the text is Kurmanji, as in kmr"}
 PREFERRED = (
-    "azj_latn",
-    "bos_latn",
-    "deu_1996",
-    "hau_NG",
-    "mly_latn",
-    "por_PT",
-    "ron_2006",
-    "tuk_latn",
-    "uzn_latn",
-)
+    *("azj_latn", "bos_latn", "deu_1996", "hau_NG", "mly_latn"),
+    *("por_PT", "ron_2006", "tuk_latn", "uzn_latn"),
+)  # of several documents in a language
 QUERY_ARTICLES = {"valid": 4, "test": 6}  # of 30
 
 
 def read_home(given: Path | None) -> Iterator[list[str]]:
-    """Document, ISO code, paragraph, English and the other text, out of the project's XML (or a local zip of it).
+    """Document, ISO code, paragraph, English and the other text, out of the project's XML (or a zip of it).
 
-    A paragraph is named article.count.index, count being how many the article has: where a translation divides
-    an article otherwise than the English does, its paragraphs have no partner and stay out.
+    A paragraph is named article.count.index, count being how many the article has: where a translation
+    divides an article otherwise than the English does, its paragraphs have no partner and stay out.
     """
     with sources.open_zip(given, HOME) as archive:
         names = [
@@ -90,7 +82,7 @@ def _paragraphs(root: ElementTree.Element) -> dict[str, str]:
 
 
 def read(given: Path | None) -> Iterator[list[str]]:
-    """Document, ISO code, paragraph, English and the other text: from home, from a zip of it, or from a copy."""
+    """Document, ISO code, paragraph, English and the other text: from home, a zip of it, or a copy."""
     if given is None or given.suffix == ".zip":
         return read_home(given)
     columns = ("document", "iso", "paragraph", "English", "other")
@@ -115,8 +107,8 @@ def build(given: Path | None, direction: common.Direction, least: int, seed: int
     collection = common.Collection(
         family="translation",
         licence="free to use",
-        terms="(c) 1996-2009 The Office of the High Commissioner for Human Rights; the XML was prepared by the\n"
-        "UDHR in Unicode project, https://www.unicode.org/udhr.",
+        terms="(c) 1996-2009 The Office of the High Commissioner for Human Rights; the XML was prepared\n"
+        "by the UDHR in Unicode project, https://www.unicode.org/udhr.",
         source="https://github.com/eric-muller/udhr: the Universal Declaration of Human Rights in XML",
         attribution="The Office of the High Commissioner for Human Rights; the UDHR in Unicode project",
         made_by="python data_scripts/udhr.py --out data/udhr"

@@ -10,6 +10,10 @@ class UserError(Exception):
     """The user's mistake, told in clean sentences without a traceback (exit code 2)."""
 
 
+class Stopped(Exception):
+    """Asked to stop by the signal in `args[0]`; all is saved, and the same command goes on from there."""
+
+
 class Problems:
     """Collects problems so that a person sees all of them at once; `raise_if_any` raises one UserError."""
 

@@ -23,6 +23,7 @@ class Learner:
         self.model, self.fast = model, fast
         self.precision, self.label_smoothing = precision, label_smoothing
         self._buffers: Weights | None = None
+        self._busy = False
 
     @property
     def device(self) -> torch.device:
@@ -89,17 +90,21 @@ class Learner:
 
     @contextmanager
     def _running(self, weights: Weights) -> Iterator[list[Tensor]]:
+        if self._busy:  # else the weights put first would stay behind as the slow ones
+            raise RuntimeError("the model already runs with other weights; leave `using` before the next pass")
+        self._busy = True
         try:
             yield self.fast.put(weights)
         finally:
             self.fast.restore()
+            self._busy = False
 
     def _losses(self, batch: Batch) -> Tensor:
         with _dropout_seeded(batch.seed if self.model.training else None, self.device), self._autocast():
             logits = self.model(**batch.inputs, use_cache=False).logits
         smoothing = self.label_smoothing if self.model.training else 0.0
         by_piece = F.cross_entropy(
-            logits.float().flatten(0, 1),
+            logits.to(torch.promote_types(logits.dtype, torch.float32)).flatten(0, 1),
             batch.labels.flatten(),
             ignore_index=IGNORED,
             reduction="none",

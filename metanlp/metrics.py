@@ -149,7 +149,9 @@ def _engine(metric: str) -> Any:
 
     if metric == "exact_match":
         return None
-    return {"chrF": CHRF, "chrF++": lambda: CHRF(word_order=2), "BLEU": BLEU, "TER": TER}[metric]()
+    if metric in ("chrF", "chrF++"):
+        return CHRF(word_order=2 if metric == "chrF++" else 0)
+    return BLEU() if metric == "BLEU" else TER()
 
 
 def _same(prediction: str, reference: str) -> bool:

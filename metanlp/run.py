@@ -115,7 +115,7 @@ class Run:
         backbone = recipe.backbone.load(home)
         backbone.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if recipe.gradient_checkpointing:
-            backbone.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            save_memory(backbone.model)
         fast = recipe.fast_weights.attach(backbone.model, recipe.seed)
         learner = Learner(backbone.model, fast, precision=recipe.precision, label_smoothing=recipe.label_smoothing)
         return Parts(collection, backbone, learner)
@@ -137,6 +137,13 @@ class Run:
     def base(self) -> str:
         """The model that adapters of this run name as their base."""
         return self.recipe.backbone.base(self.folder / "backbone")  # type: ignore[attr-defined]
+
+
+def save_memory(model: Any) -> None:
+    """Gradient checkpointing, under the name that this version of transformers has for it."""
+    old = "gradient_checkpointing_enable"
+    enable = getattr(model, "activation_checkpointing_enable" if hasattr(model, "activation_checkpointing_enable") else old)
+    enable({"use_reentrant": False})
 
 
 def set_slow(learner: Learner, tensors: dict[str, Tensor]) -> None:

@@ -19,6 +19,7 @@ from metanlp.config import Recipe
 from metanlp.data.sampler import EpisodeSampler, evaluation_episode
 from metanlp.data.seeds import seed_of
 from metanlp.encoding import encode_episodes, prompts_of
+from metanlp.errors import Stopped
 from metanlp.logbook import Logbook
 from metanlp.outer import Total, freeze_state, learning_rate, thaw_state
 from metanlp.progress import progress
@@ -26,10 +27,6 @@ from metanlp.run import Parts, Run
 from metanlp.saving import export_model
 
 VALIDATION_SHOTS, VALIDATION_QUERIES, VALIDATION_STEPS = 16, 32, 10
-
-
-class Stopped(Exception):
-    """Asked to stop by the signal in `args[0]`; all is saved, and the same command goes on from there."""
 
 
 def meta_train(recipe: Recipe, folder: str | Path) -> Path:

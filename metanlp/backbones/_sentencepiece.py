@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable
 
 import sentencepiece
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
 PAD, EOS, UNKNOWN = 0, 1, 2
@@ -19,13 +19,9 @@ def train_tokenizer(texts: Iterable[str], pieces: str, vocabulary: int) -> PreTr
     The same segmentation as sentencepiece's own, in the format Hugging Face loads without it.
     """
     processor = sentencepiece.SentencePieceProcessor(model_proto=train_sentencepiece(texts, pieces, vocabulary))
-    scores = [
-        (processor.id_to_piece(index), processor.get_score(index)) for index in range(processor.get_piece_size())
-    ]
-    tokenizer = Tokenizer(models.Unigram(scores, unk_id=UNKNOWN, byte_fallback=True))
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Prepend(SPACE), normalizers.Replace(Regex(" "), SPACE)]
-    )
+    scores = [(processor.id_to_piece(index), processor.get_score(index)) for index in range(processor.get_piece_size())]
+    tokenizer = Tokenizer(_bpe(scores) if pieces == "bpe" else models.Unigram(scores, unk_id=UNKNOWN, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(Regex(" "), SPACE)])
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
@@ -36,15 +32,20 @@ def train_tokenizer(texts: Iterable[str], pieces: str, vocabulary: int) -> PreTr
 
 
 def train_sentencepiece(texts: Iterable[str], pieces: str, vocabulary: int) -> bytes:
-    """The serialised sentencepiece model: `pieces` is char or unigram, at most `vocabulary` pieces."""
+    """The serialised sentencepiece model: `pieces` is char, bpe or unigram, about `vocabulary` of them.
+
+    Every character of the texts is a piece, so the vocabulary is larger where the texts have more characters than that.
+    """
+    lines = [text for text in texts if text]
+    characters = len({character for line in lines for character in line})
     written = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(texts),
+        sentence_iterator=iter(lines),
         model_writer=written,
         model_type=pieces,
-        vocab_size=vocabulary,
+        vocab_size=max(vocabulary, characters + 256 + 8),  # the bytes, the marks, and the space
         hard_vocab_limit=False,
-        character_coverage=0.9999 if pieces == "unigram" else 1.0,
+        character_coverage=1.0,
         byte_fallback=True,
         split_digits=True,
         normalization_rule_name="identity",
@@ -58,3 +59,15 @@ def train_sentencepiece(texts: Iterable[str], pieces: str, vocabulary: int) -> b
         minloglevel=2,
     )
     return written.getvalue()
+
+
+def _bpe(scores: list[tuple[str, float]]) -> models.BPE:
+    """Byte-pair encoding by the same merges: a piece's score is its rank, and any two pieces that make it up may merge."""
+    vocabulary = {piece: index for index, (piece, _) in enumerate(scores)}
+    ranked = []
+    for piece, score in scores:
+        cuts = [(piece[:at], piece[at:]) for at in range(1, len(piece))]
+        known = [cut for cut in cuts if cut[0] in vocabulary and cut[1] in vocabulary]
+        ranked += [(-score, vocabulary[left], vocabulary[right], (left, right)) for left, right in known]
+    merges = [merge for *_, merge in sorted(ranked)]
+    return models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)

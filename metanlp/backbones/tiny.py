@@ -17,15 +17,19 @@ if TYPE_CHECKING:
 
 @BACKBONES.register("tiny")
 class Tiny(Options):
-    """A T5 (Raffel et al., 2020) of the sizes given here. Unknown characters become bytes, so no language is unknown."""
+    """An mBART (Liu et al., 2020) of the sizes given here: layers normalised first, absolute positions.
+
+    Unknown characters become bytes, so no language is unknown. At equal steps it learns to spell numbers far sooner than a
+    T5 of the same size, whose attention to the source knows no positions.
+    """
 
     made: ClassVar[bool] = True  # a run makes it once, in a folder of its own
 
-    pieces: Literal["char", "unigram"] = Field("char", description="what the tokenizer cuts text into")
-    vocabulary: int = Field(1000, ge=300, description="most pieces in the vocabulary, 259 for bytes and marks included")
-    width: int = Field(128, ge=8, description="d_model, the width of the hidden states")
+    pieces: Literal["char", "bpe", "unigram"] = Field("bpe", description="what the tokenizer cuts text into")
+    vocabulary: int = Field(1000, ge=300, description="pieces in the vocabulary, 259 for bytes and marks included")
+    width: int = Field(128, ge=8, description="width of the hidden states")
     heads: int = Field(4, ge=1, description="attention heads")
-    feed_forward: int = Field(256, ge=8, description="d_ff, the width inside the feed-forward layers")
+    feed_forward: int = Field(512, ge=8, description="width inside the feed-forward layers")
     encoder_layers: int = Field(2, ge=1, description="layers of the encoder")
     decoder_layers: int = Field(2, ge=1, description="layers of the decoder")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped while training")
@@ -34,29 +38,34 @@ class Tiny(Options):
     def prepare(self, folder: Path, texts: Callable[[], Iterable[str]], seed: int) -> None:
         """Train the tokenizer on `texts()`, draw the weights, and save both as an ordinary `from_pretrained` folder."""
         import torch
-        from transformers import T5Config, T5ForConditionalGeneration
+        from transformers import MBartConfig, MBartForConditionalGeneration
 
         from metanlp.backbones._sentencepiece import train_tokenizer
         from metanlp.data.seeds import seed_of
 
         tokenizer = train_tokenizer(texts(), self.pieces, self.vocabulary)
-        config = T5Config(
+        config = MBartConfig(
             vocab_size=len(tokenizer),
             d_model=self.width,
-            d_kv=self.width // self.heads,
-            d_ff=self.feed_forward,
-            num_layers=self.encoder_layers,
-            num_decoder_layers=self.decoder_layers,
-            num_heads=self.heads,
-            dropout_rate=self.dropout,
-            feed_forward_proj="gated-gelu",
+            encoder_layers=self.encoder_layers,
+            decoder_layers=self.decoder_layers,
+            encoder_attention_heads=self.heads,
+            decoder_attention_heads=self.heads,
+            encoder_ffn_dim=self.feed_forward,
+            decoder_ffn_dim=self.feed_forward,
+            max_position_embeddings=self.max_length,
+            dropout=self.dropout,
+            scale_embedding=True,
+            init_std=self.width**-0.5,
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=None,
             decoder_start_token_id=tokenizer.pad_token_id,
+            forced_eos_token_id=None,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of("tiny", seed) % 2**63)
-            model = T5ForConditionalGeneration(config)
+            model = MBartForConditionalGeneration(config)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 

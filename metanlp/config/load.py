@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -12,6 +12,8 @@ from metanlp.config.recipe import Recipe
 from metanlp.config.yaml import parse_yaml, read_yaml
 from metanlp.errors import Problems, UserError, did_you_mean
 from metanlp.registry import ALGORITHMS, BACKBONES, FAST_WEIGHTS, TASKS, Registry
+
+O = TypeVar("O", bound=Options)
 
 
 def recipes_folder() -> Path:
@@ -71,6 +73,20 @@ def build_recipe(raw: Any, *overrides: str, subject: str = "recipe") -> Recipe:
             problems.add(problem.removeprefix(": "))
     problems.raise_if_any()
     return recipe
+
+
+def changed(options: O, *overrides: str, subject: str) -> O:
+    """A copy of some options with `key=value` overrides."""
+    raw, problems = options.dump(), Problems(subject)
+    for override in overrides:
+        _apply(raw, override, problems)
+    try:
+        return type(options).model_validate(raw)
+    except ValidationError as error:
+        for problem in problems_of(error, type(options), "", subject):
+            problems.add(problem)
+    problems.raise_if_any()
+    raise AssertionError("a validation error has at least one problem")
 
 
 def _with_kinds_spelt_out(raw: dict[str, Any]) -> dict[str, Any]:

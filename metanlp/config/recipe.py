@@ -67,6 +67,7 @@ class Evaluation(Options):
     beams: int = Field(1, ge=1, description="width of the beam search; 1 is greedy")
     max_new_tokens: int = Field(128, ge=1, description="longest output, in pieces")
     batch: int = Field(64, ge=1, description="sentences generated at once")
+    tasks_per_stack: int = Field(8, ge=1, description="tasks adapted side by side, where the fast weights allow it")
 
 
 class Recipe(Options):

@@ -56,8 +56,10 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}") from None
 
 
-def to_yaml(value: Any) -> str:
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+def to_yaml(value: Any, flow: bool = False) -> str:
+    """`value` as YAML; `flow` on one line."""
+    width = 10_000 if flow else 100
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=flow)
 
 
 def write_yaml(path: Path, value: Any) -> None:

@@ -45,7 +45,7 @@ def _split_files(folder: Path, problems: Problems) -> dict[str, Path]:
         other = partner(path)
         if name is None or not path.is_file():
             problems.add(
-                f"{place} is no task; tasks are .tsv, .jsonl, .parquet files and pairs .source.txt, .target.txt"
+                f"{place} is no task; tasks are .tsv, .jsonl, .parquet and pairs .source.txt, .target.txt"
             )
         elif other is not None and not other.exists():
             problems.add(f"{place} has no partner {other.name}")

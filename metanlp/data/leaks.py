@@ -1,5 +1,4 @@
-"""What held-out tasks share with training tasks that they must not. docs/collections.md tells the rules to
-people.
+"""What held-out tasks share with training tasks but must not (docs/collections.md says it for people).
 
 Compared are the queries of valid and test tasks: the examples marked `query`; where a collection is not
 parallel and a task marks none, all unmarked ones. Memory grows with the queries, not with the training tasks,
@@ -22,17 +21,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SHORT = 10  # characters; a shorter text that recurs by itself ("OK", "Thanks!") gives nothing away
-LABELS = (
-    0.5  # a side with fewer different texts than this share of a task's queries holds labels, not sentences
-)
+LABELS = 0.5  # a side with fewer different texts than this share of a task's queries holds labels
 _SHOWN = 5  # names in a sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """One thing wrong with a held-out task, or with a whole split (`task` is ""). `str(leak)` is the sentence
-    for people.
-    """
+    """One thing wrong with a task, or with a whole split (`task` is ""). `str(leak)` says it to people."""
 
     kind: str  # id, pair, source, target, support, valid and test, no marks, no id, name
     split: str
@@ -45,21 +40,20 @@ class Leak:
 
 
 def find_leaks(collection: TaskCollection) -> list[Leak]:
-    """Everything that training tasks give away of the queries of valid and test tasks, or these of each
-    other.
+    """Everything that training tasks give away of valid and test tasks' queries, or these of each other.
 
     A query is told about once, under the first that holds: same id, same pair, same source, same target.
     """
     leaks = list(_same_names(collection))
-    queries = {
-        split: Rows.queries(collection, split) for split in ("valid", "test") if split in collection.splits
-    }
+    held_out_splits = [split for split in ("valid", "test") if split in collection.splits]
+    queries = {split: Rows.queries(collection, split) for split in held_out_splits}
+    training = Rows(collection, "train") if "train" in collection.splits else None
     for held_out in queries.values():
         if collection.facts.parallel:
             leaks += _not_marked(held_out)
             leaks += _in_own_support(held_out, Rows.support(collection, held_out.split))
-        if "train" in collection.splits:
-            leaks += _in_training(held_out, Rows(collection, "train"))
+        if training is not None:
+            leaks += _in_training(held_out, training)
     if collection.facts.parallel and len(queries) == 2:
         leaks += _in_both(queries["valid"], queries["test"])
     return leaks
@@ -83,9 +77,7 @@ def _in_training(queries: Rows, training: Rows) -> Iterator[Leak]:
         what = "source and target" if kind == "pair" else kind
         for task, rows, all_rows in queries.by_task(leaked):
             row, there = int(rows[0]), int(seen[rows[0]])
-            shown = queries.texts("id" if kind == "id" else "target" if kind == "target" else "source")[
-                row
-            ].as_py()
+            shown = queries.texts("source" if kind == "pair" else kind)[row].as_py()
             sentence = (
                 f"{queries.split}/{task}: {len(rows)} of {all_rows} queries have the {what} of a training "
                 f"example; {queries.place(row)} and {training.place(there)}: {excerpt(shown)!r}"
@@ -94,9 +86,7 @@ def _in_training(queries: Rows, training: Rows) -> Iterator[Leak]:
 
 
 def _tells(queries: Rows, side: str, shortest: int) -> np.ndarray:
-    """(queries,) whether the text of this side would give the query away: it is neither short, nor a label,
-    nor declared to recur.
-    """
+    """(queries,) whether this side's text gives a query away: not short, no label, not declared to recur."""
     import pyarrow.compute as pc
 
     if side in queries.collection.facts.repeats:
@@ -112,16 +102,12 @@ def _tells(queries: Rows, side: str, shortest: int) -> np.ndarray:
 
 def _not_marked(queries: Rows) -> Iterator[Leak]:
     tasks = queries.tasks
-    bare = [
-        name
-        for name, marked, size in zip(tasks.names, tasks.pools[:, 2], tasks.sizes, strict=True)
-        if size and not marked
-    ]
+    bare = [tasks.names[index] for index in np.flatnonzero((tasks.sizes > 0) & (tasks.pools[:, 2] == 0))]
     if bare:
         names = ", ".join(bare[:_SHOWN]) + (f" and {len(bare) - _SHOWN} more" if len(bare) > _SHOWN else "")
         sentence = (
-            f"{queries.split}: {len(bare)} of {len(tasks)} tasks mark no example `query` ({names}); in a parallel "
-            "collection every sentence may stand in training tasks: keep some out of these and mark them"
+            f"{queries.split}: {len(bare)} of {len(tasks)} tasks mark no example `query` ({names}); "
+            "in a parallel collection any sentence may stand in training tasks: keep some out and mark them"
         )
         yield Leak("no marks", queries.split, "", len(bare), sentence)
     nameless = queries.lengths("id") == 0
@@ -139,18 +125,14 @@ def _in_own_support(queries: Rows, support: Rows) -> Iterator[Leak]:
     def keys(rows: Rows) -> pa.Array:
         import pyarrow as pa
 
-        ids = rows.texts("id").to_pylist()
-        return pa.array(
-            [f"{number}\x1f{id_}" for number, id_ in zip(rows.number, ids, strict=True)], pa.string()
-        )
+        pairs = zip(rows.number, rows.texts("id").to_pylist(), strict=True)
+        return pa.array([f"{number} {id_}" for number, id_ in pairs], pa.string())
 
     seen = first_seen(keys(queries), keys(support))
     for task, rows, _ in queries.by_task((seen >= 0) & (queries.lengths("id") > 0)):
         places = f"{queries.place(int(rows[0]))} and {support.place(int(seen[rows[0]]))}"
-        sentence = (
-            f"{queries.split}/{task}: {len(rows)} queries have the id of an example to learn from in the same task; "
-            f"{places}"
-        )
+        what = f"{len(rows)} queries have the id of an example to learn from in the same task"
+        sentence = f"{queries.split}/{task}: {what}; {places}"
         yield Leak("support", queries.split, task, len(rows), sentence)
 
 
@@ -169,6 +151,6 @@ def _same_names(collection: TaskCollection) -> Iterator[Leak]:
             other_split, other = seen.setdefault(name.lower(), (split, name))
             if other_split != split:
                 sentence = (
-                    f"{split}/{name} and {other_split}/{other} differ in capitals only; is it the same task?"
+                    f"{split}/{name} and {other_split}/{other} differ in capitals only; one task or two?"
                 )
                 yield Leak("name", split, name, 1, sentence)

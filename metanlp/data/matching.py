@@ -1,4 +1,4 @@
-"""Rows of a split side by side, and which of their texts stand among others': exact, by Arrow's hash tables."""
+"""Rows of a split side by side, and which of their texts stand among others', by Arrow's hash tables."""
 
 from __future__ import annotations
 
@@ -21,17 +21,14 @@ class Rows:
 
         self.collection, self.split, self.tasks = collection, split, collection.split(split)
         marked = self.tasks.pools[:, 2] > 0  # (tasks,)
-        whole = (
-            not collection.facts.parallel
-        )  # then the unmarked rows of a task without marks are queries as well
+        alone = not collection.facts.parallel  # then a task without marks draws its queries from all rows
         tables, numbers = [], []
         for first, batch in self.tasks.rows.batches():
-            number = (
-                np.searchsorted(self.tasks.starts, np.arange(first, first + len(batch)), side="right") - 1
-            )
+            rows = np.arange(first, first + len(batch))
+            number = np.searchsorted(self.tasks.starts, rows, side="right") - 1
             if keep is not None:
                 pool = batch.column("pool").to_numpy(zero_copy_only=False)
-                query = np.where(marked[number], pool == "query", (pool == "") & whole)
+                query = np.where(marked[number], pool == "query", (pool == "") & alone)
                 chosen = query if keep == "query" else marked[number] & ~query
                 batch, number = batch.filter(pa.array(chosen)), number[chosen]
             tables.append(batch)
@@ -66,14 +63,11 @@ class Rows:
         return f"{self.split}/{file.name}:{self.table.column('line')[row].as_py()}"
 
     def by_task(self, chosen: np.ndarray) -> Iterator[tuple[str, np.ndarray, int]]:
-        """For every task with chosen rows (a mask): its name, their numbers, and how many rows it has here."""
+        """For every task with chosen rows (a mask): its name, their numbers, and how many rows it has."""
         counts = np.bincount(self.number, minlength=len(self.tasks))
         for number in np.unique(self.number[chosen]):
-            yield (
-                self.tasks.names[number],
-                np.flatnonzero(chosen & (self.number == number)),
-                int(counts[number]),
-            )
+            rows = np.flatnonzero(chosen & (self.number == number))
+            yield self.tasks.names[number], rows, int(counts[number])
 
 
 def first_seen(asked: Any, among: Any) -> np.ndarray:
@@ -89,9 +83,7 @@ def first_seen(asked: Any, among: Any) -> np.ndarray:
 
 
 def first_pairs(queries: Rows, training: Rows) -> np.ndarray:
-    """As first_seen, for source and target together; pairs are made only of training rows with a query's
-    source.
-    """
+    """As first_seen, for source and target together; only training rows with a query's source are joined."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

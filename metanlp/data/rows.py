@@ -33,7 +33,8 @@ REASONS = {
 }
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_EXCERPT = 80
+_EXCERPT = 80  # characters
+_KNOWN = frozenset(COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class RowCheck:
         id_, pool = _optional(fields.get("id")), _optional(fields.get("pool"))
         if "source" not in fields or "target" not in fields:
             return "missing column"
-        if any(key not in COLUMNS for key in fields):
+        if not _KNOWN.issuperset(fields):
             return "unknown column"
         if not (
             isinstance(source, str)
@@ -80,7 +81,7 @@ class RowCheck:
             id_.encode()
         except UnicodeEncodeError:  # JSON can spell half a surrogate pair, which is no text
             return "bad UTF-8"
-        if _has_control(source) or _has_control(target) or _has_control(id_):
+        if _has_control(source + target + id_):
             return "control character"
         if not source.strip() or not target.strip():
             return "empty side"

@@ -53,17 +53,15 @@ class EpisodeSampler:
     def at_step(
         self, step: int, rank: int, world_size: int, meta_batch: int, stack: int
     ) -> list[list[Episode]]:
-        """This rank's part of an outer step's episodes, in stacks of `stack` (the step's last one may be
-        smaller).
+        """This rank's part of an outer step's episodes, in stacks of `stack` (the last may be smaller).
 
-        The stacks are dealt out to the ranks in turn, so that any number of ranks sees the same stacks.
+        Episodes of like length share a stack, so that little of it is padding. The stacks are dealt out to
+        the ranks in turn, so that any number of ranks sees the same stacks.
         """
-        first = step * meta_batch
-        starts = range(first, first + meta_batch, stack)[rank::world_size]
-        return [
-            [self[index] for index in range(start, min(start + stack, first + meta_batch))]
-            for start in starts
-        ]
+        drawn = [self[index] for index in range(step * meta_batch, (step + 1) * meta_batch)]
+        if stack > 1:
+            drawn.sort(key=lambda episode: (_longest(episode), episode.index))
+        return [drawn[at : at + stack] for at in range(0, meta_batch, stack)][rank::world_size]
 
     def _refuse_tasks_too_small(self) -> None:
         unmarked, support, query = self.split.pools.T
@@ -72,12 +70,11 @@ class EpisodeSampler:
         enough = (judged > 0) & (learnt > 0 if self.support else True)
         small = [self.split.names[index] for index in np.flatnonzero(~enough)]
         if small:
-            names = ", ".join(small[:_SHOWN]) + (
-                f" and {len(small) - _SHOWN} more" if len(small) > _SHOWN else ""
-            )
+            more = f" and {len(small) - _SHOWN} more" if len(small) > _SHOWN else ""
+            names = ", ".join(small[:_SHOWN]) + more
             raise UserError(
-                f"{len(small)} of the {len(self.split)} tasks of the split {self.split.split} have no example to learn "
-                f"from and another to be judged on; add examples to them or remove them: {names}"
+                f"{len(small)} of the {len(self.split)} tasks of the split {self.split.split} have no example "
+                f"to learn from and another to be judged on; add examples to them or remove them: {names}"
             )
 
 
@@ -162,3 +159,8 @@ def _draw(
 
 def _cycle(examples: list[Example], count: int) -> list[Example]:
     return [examples[place % len(examples)] for place in range(count)]
+
+
+def _longest(episode: Episode) -> int:
+    """Characters of its longest target."""
+    return max(len(example.target) for example in [*episode.support, *episode.query])

@@ -1,4 +1,4 @@
-"""Randomness that is a function of names and numbers alone: no state, the same in every process and version."""
+"""Randomness that is a function of names and numbers alone: without state, the same in every process."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model reads and should write for one example, languages as the backbone's tokenizer names them."""
+    """What a model reads and should write for one example, languages as the tokenizer names them."""
 
     input: str
     output: str = ""

@@ -47,6 +47,9 @@ class FullWeights:
 
     def put(self, weights: Weights) -> list[Tensor]:
         """Run with `weights`, `(1, *shape)` each; returns what to differentiate by."""
+        tasks = len(next(iter(weights.values())))
+        if tasks != 1:
+            raise RuntimeError(f"full weights run one task at a time; these are of {tasks}")
         self._slow = [parameter.data for parameter in self.parameters.values()]
         for name, parameter in self.parameters.items():
             parameter.data = weights[name][0]

@@ -1,0 +1,160 @@
+"""How good a run is at tasks it has never seen, by number of examples: the same episodes for whatever is compared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from metanlp.adaptation import adapt_stack
+from metanlp.checkpoint import latest_checkpoint
+from metanlp.config.recipe import Evaluation
+from metanlp.data.sampler import evaluation_episode
+from metanlp.data.types import Episode
+from metanlp.encoding import prompts_of
+from metanlp.errors import UserError
+from metanlp.progress import progress
+from metanlp.results import Predicted, Results, results_of
+from metanlp.run import Parts, Run, environment
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage of one run, on some tasks, at one number of shots."""
+
+    run: Run
+    label: str
+    tasks: tuple[str, ...]
+    shots: int
+    seed: int
+    passes: int
+
+
+def evaluate(
+    run: Run | str | Path,
+    *,
+    split: str = "test",
+    options: Evaluation | None = None,
+    against: Sequence[Run | str | Path] = (),
+    workers: int = 1,
+    show: bool = False,
+) -> Results:
+    """Adapt to every task of `split` at every number of shots, let the model write, and score what it wrote.
+
+    Measures `options.stages` of `run` (by default as its recipe says), then the runs it is held `against`. 0 shots is
+    the start itself. `workers` processes share the tasks. Raises UserError where a stage is not trained to its end.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    options = options or run.recipe.evaluation
+    chosen = [run.at(stage) for stage in options.stages or [run.stage]]
+    others = [other if isinstance(other, Run) else Run.open(other) for other in against]
+    labelled = [(each, each.stage) for each in chosen] + [(each, f"{each.folder.name}/{each.stage}") for each in others]
+    for each, _ in labelled:
+        if not each.finished():
+            raise UserError(f"stage {each.stage!r} of {each.folder} is not trained to its end; `metanlp train` resumes it")
+    parts = run.build("cpu")
+    collection, names = parts.collection, parts.collection.split(split).names
+    width = options.tasks_per_stack if parts.learner.fast.stackable else 1
+    jobs = [
+        Job(each, label, tuple(names[at : at + width]), shots, seed, passes_of(each))
+        for each, label in labelled
+        for seed in options.seeds
+        for shots in options.shots
+        for at in range(0, len(names), width)
+    ]
+    predicted: list[Predicted] = []
+    with progress(f"evaluating {split}", len(jobs), show=show) as advance:
+        for found in _done(jobs, partial(_predict, split=split, options=options), workers):
+            predicted.extend(found)
+            advance(1, f"{found[0].stage} {found[0].task} {found[0].shots} shots")
+    return results_of(
+        predicted,
+        options.metrics,
+        collection=collection.path.name,
+        digest=collection.digest,
+        split=split,
+        environment=environment(),
+    )
+
+
+def passes_of(run: Run) -> int:
+    """Forward and backward passes that training took, from the backbone's own weights to this stage's."""
+    checkpoint = latest_checkpoint(run.checkpoints)
+    after = run.recipe.stages[run.stage].after
+    return (checkpoint.state["passes"] if checkpoint else 0) + (passes_of(run.at(after)) if after else 0)
+
+
+def _done(jobs: Sequence[Job], do: Any, workers: int) -> Iterator[list[Predicted]]:
+    """The jobs' results, in order."""
+    if workers <= 1:
+        yield from map(do, jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        yield from pool.map(do, jobs)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@lru_cache(maxsize=1)
+def _parts(folder: Path, stage: str) -> Parts:
+    """A process keeps the parts of the stage it worked on last."""
+    return Run.open(folder).at(stage).trained()
+
+
+def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
+    """Adapt to a job's tasks side by side and let the model write for their queries."""
+    run = job.run
+    parts = _parts(run.folder, run.stage)
+    tasks = parts.collection.split(split)
+    most = max(options.shots)
+    episodes = [
+        evaluation_episode(tasks, name, job.shots, job.seed, queries=options.queries, max_shots=most) for name in job.tasks
+    ]
+    began = time.perf_counter()
+    adapting = run.recipe.adapting_of(run.stage)
+    if job.shots:
+        weights = adapt_stack(run, parts, episodes, adapting, adapting.steps, seed=job.seed)
+    else:
+        weights = parts.learner.spread(len(episodes))
+    seconds = (time.perf_counter() - began) / len(episodes)
+    with parts.learner.using(weights):
+        written = generate_queries(run, parts, episodes, options)
+    return [
+        Predicted(
+            stage=job.label,
+            algorithm=run.recipe.stages[run.stage].algorithm.kind,
+            task=episode.task,
+            shots=job.shots,
+            seed=job.seed,
+            passes=job.passes,
+            steps=adapting.steps if job.shots else 0,
+            seconds=seconds,
+            sources=[example.source for example in episode.query],
+            references=[example.target for example in episode.query],
+            predictions=predictions,
+        )
+        for episode, predictions in zip(episodes, written, strict=True)
+    ]
+
+
+def generate_queries(run: Run, parts: Parts, episodes: Sequence[Episode], options: Evaluation) -> list[list[str]]:
+    """What the model writes for each episode's queries; rows of all tasks go together, a task's own padded with repeats."""
+    prompts = [prompts_of(run.recipe.task, episode, episode.query) for episode in episodes]  # type: ignore[arg-type]
+    rows, longest = max(1, options.batch // len(episodes)), max(len(task) for task in prompts)
+    written: list[list[str]] = [[] for _ in episodes]
+    for at in range(0, longest, rows):
+        count = min(rows, longest - at)
+        chunk = [[task[min(place, len(task) - 1)] for place in range(at, at + count)] for task in prompts]
+        texts = parts.backbone.generate(chunk, beams=options.beams, max_new_tokens=options.max_new_tokens)
+        for own, new in zip(written, texts, strict=True):
+            own.extend(new)
+    return [own[: len(task)] for own, task in zip(written, prompts, strict=True)]

@@ -1,0 +1,1 @@
+"""What people call: text in, text out."""

@@ -1,0 +1,175 @@
+"""What an evaluation found: every prediction, the rows of `results.json`, and what they say when averaged and compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from metanlp.metrics import bootstrap_interval, paired_bootstrap, score, sentence_bootstrap
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One task's outputs at one number of shots, from one stage."""
+
+    stage: str  # "meta", or "RUN/meta" for a stage of another run
+    algorithm: str
+    task: str
+    shots: int
+    seed: int
+    passes: int
+    steps: int  # of adapting
+    seconds: float  # to adapt
+    sources: list[str]
+    references: list[str]
+    predictions: list[str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number with its 95% interval: of a task (over its sentences), or over all (`task` None: the mean over tasks).
+
+    `value`, `low` and `high` are 0 to 100. `passes` counts the forward and backward passes over one task's batch that
+    training took, the stages before it included.
+    """
+
+    collection: str
+    stage: str
+    algorithm: str
+    task: str | None
+    shots: int
+    seed: int | None  # None: the mean over seeds
+    metric: str
+    value: float
+    low: float | None  # None: one task alone tells nothing of others
+    high: float | None
+    passes: int
+    signature: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How much better `stage` is than `baseline` on the same episodes: a paired bootstrap over tasks."""
+
+    stage: str
+    baseline: str
+    shots: int
+    metric: str
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Results:
+    """All of an evaluation. `rows` has one row for each task and seed, and one over all tasks."""
+
+    collection: str
+    digest: str  # of the collection's examples
+    split: str
+    rows: list[Row]
+    comparisons: list[Comparison]
+    predicted: list[Predicted]
+    environment: dict[str, Any]
+
+    def overall(self, stage: str, shots: int, metric: str) -> Row:
+        found = [
+            row
+            for row in self.rows
+            if row.task is None and (row.stage, row.shots, row.metric) == (stage, shots, metric)
+        ]
+        return found[0]
+
+    def stages(self) -> list[str]:
+        return list(dict.fromkeys(row.stage for row in self.rows))
+
+    def shots(self) -> list[int]:
+        return sorted({row.shots for row in self.rows})
+
+    def metrics(self) -> list[str]:
+        return list(dict.fromkeys(row.metric for row in self.rows))
+
+    def write(self, folder: Path) -> Path:
+        """`results.json` (the rows), `comparisons.json` and `predictions.jsonl` in `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "results.json"
+        path.write_text(_json([asdict(row) for row in self.rows]), encoding="utf-8")
+        compared = {"split": self.split, "digest": self.digest, "environment": self.environment}
+        compared["comparisons"] = [asdict(comparison) for comparison in self.comparisons]
+        (folder / "comparisons.json").write_text(_json(compared), encoding="utf-8")
+        with (folder / "predictions.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in self.predicted)
+        return path
+
+
+def results_of(
+    predicted: Sequence[Predicted], metrics: Sequence[str], *, collection: str, digest: str, split: str, environment: dict[str, Any]
+) -> Results:
+    """Score every prediction and put intervals to the numbers."""
+    rows: list[Row] = []
+    for each in predicted:
+        for metric in metrics:
+            scored = score(metric, each.predictions, each.references)
+            interval = sentence_bootstrap(metric, each.predictions, each.references, seed=each.seed)
+            rows.append(
+                Row(
+                    collection, each.stage, each.algorithm, each.task, each.shots, each.seed,
+                    metric, scored.value, interval.low, interval.high, each.passes, scored.signature,
+                )
+            )  # fmt: skip
+    overall = [_over_tasks(group) for group in _grouped(rows).values()]
+    comparisons = _comparisons(rows)
+    return Results(collection, digest, split, [*overall, *rows], comparisons, list(predicted), environment)
+
+
+Key = tuple[str, int, str]
+
+
+def _grouped(rows: Sequence[Row]) -> dict[Key, list[Row]]:
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.stage, row.shots, row.metric), []).append(row)
+    return groups
+
+
+def _by_task(rows: Sequence[Row]) -> dict[str, float]:
+    """Each task's value, the mean over seeds."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        values.setdefault(str(row.task), []).append(row.value)
+    return {task: sum(found) / len(found) for task, found in values.items()}
+
+
+def _over_tasks(rows: Sequence[Row]) -> Row:
+    values = list(_by_task(rows).values())
+    interval = bootstrap_interval(values, seed=0)
+    first, seeds = rows[0], {row.seed for row in rows}
+    return Row(
+        first.collection, first.stage, first.algorithm, None, first.shots, first.seed if len(seeds) == 1 else None,
+        first.metric, sum(values) / len(values), interval and interval.low, interval and interval.high,
+        first.passes, first.signature,
+    )  # fmt: skip
+
+
+def _comparisons(rows: Sequence[Row]) -> list[Comparison]:
+    """The first stage is what the others are measured against."""
+    groups = _grouped(rows)
+    stages = list(dict.fromkeys(stage for stage, _, _ in groups))
+    found = []
+    for (stage, shots, metric), own in groups.items():
+        if stage == stages[0] or (stages[0], shots, metric) not in groups:
+            continue
+        ours, theirs = _by_task(own), _by_task(groups[stages[0], shots, metric])
+        tasks = sorted(ours.keys() & theirs.keys())
+        pair = paired_bootstrap([ours[task] for task in tasks], [theirs[task] for task in tasks], seed=0)
+        if pair is not None:
+            found.append(Comparison(stage, stages[0], shots, metric, pair.difference, pair.low, pair.high, pair.p))
+    return found
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
