@@ -52,7 +52,7 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
 def open_zip(given: Path | None, url: str) -> Iterator[zipfile.ZipFile]:
     """The zip at `url`, or the local one that --from names."""
     with ExitStack() as stack:
-        file = stack.enter_context(tempfile.TemporaryFile())
+        file: IO[bytes] = stack.enter_context(tempfile.TemporaryFile())
         try:
             if given:
                 file = stack.enter_context(given.open("rb"))

@@ -62,7 +62,7 @@ def read_folder(folder: Path) -> Iterator[list[str]]:
 
 
 def read(given: Path | None) -> Iterator[list[str]]:
-    """Language, part, sentence number, topic and text: from the Hub, a copy of its repository, or our copy."""
+    """Language, part, sentence number, topic and text: from the Hub, its repository, or a copy."""
     if given is None:
         return read_home()
     if (given / "data").is_dir():

@@ -4,7 +4,8 @@ Source: the test sets of LASER (Artetxe and Schwenk 2019), up to 1,000 pairs a l
 Licence: CC BY 2.0 FR, attribute Tatoeba and its contributors.
 
 A held-out language is asked only for English sentences that no training task has, whatever their case and
-punctuation. More than half of the sentences occur in one language only, so training loses nothing by it.
+punctuation; a validation language for none that a test language has either. More than half of the sentences
+occur in one language only, so training loses nothing by it.
 """
 
 from __future__ import annotations
@@ -79,12 +80,16 @@ def build(given: Path | None, direction: common.Direction, seed: int) -> common.
             collection.dropped["pairs with an empty side"] += 1
         elif pairs.setdefault(code, {}).setdefault(english, other) != other:
             collection.dropped["further translations of a sentence"] += 1
-    held_out = {*TEST, *VALID}
-    trained = {common.gist(text) for code, known in pairs.items() if code not in held_out for text in known}
+    splits = {code: "test" if code in TEST else "valid" if code in VALID else "train" for code in pairs}
+    said = {  # split -> the sentences of all its languages
+        split: {common.gist(english) for code in pairs if splits[code] == split for english in pairs[code]}
+        for split in common.SPLITS
+    }
+    not_asked = {"test": said["train"], "valid": said["train"] | said["test"], "train": said["train"]}
     for code, known in sorted(pairs.items()):
-        split = "test" if code in TEST else "valid" if code in VALID else "train"
+        split = splits[code]
         order = common.shuffled(known, seed, code)
-        free = [english for english in order if common.gist(english) not in trained]
+        free = [english for english in order if common.gist(english) not in not_asked[split]]
         queries = set(free[: round(QUERY_SHARE * len(known))])
         collection.info[code] = direction.info(code, "eng")
         collection.tasks[split][code] = rows = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -88,7 +89,9 @@ def train(
 
     _quiet()
     meta_train(loaded, folder)
-    print(f"trained {folder}\n  measure it:  metanlp evaluate {folder}\n  adapt it:    metanlp adapt {folder} examples.tsv --name zu")
+    if os.environ.get("RANK", "0") == "0":
+        print(f"trained {folder}\n  measure it:  metanlp evaluate {folder}")
+        print(f"  adapt it:    metanlp adapt {folder} examples.tsv --name zu")
 
 
 @app.command()
@@ -204,8 +207,6 @@ def _facts(pairs: list[str] | None) -> dict[str, Any]:
 
 
 def _workers() -> int:
-    import os
-
     import torch
 
     return 1 if torch.cuda.is_available() else os.cpu_count() or 1

@@ -140,9 +140,9 @@ class Run:
 
 
 def save_memory(model: Any) -> None:
-    """Gradient checkpointing, under the name that this version of transformers has for it."""
-    old = "gradient_checkpointing_enable"
-    enable = getattr(model, "activation_checkpointing_enable" if hasattr(model, "activation_checkpointing_enable") else old)
+    """Switch on gradient checkpointing, which newer transformers call activation checkpointing."""
+    new = hasattr(model, "activation_checkpointing_enable")
+    enable = model.activation_checkpointing_enable if new else model.gradient_checkpointing_enable
     enable({"use_reentrant": False})
 
 

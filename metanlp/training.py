@@ -35,7 +35,8 @@ def meta_train(recipe: Recipe, folder: str | Path) -> Path:
     1, 2 or 4 processes (`accelerate launch -m metanlp train ...`) run the same experiment, up to the order of additions.
     Raises Stopped after SIGTERM or SIGINT, at the end of a step, with a checkpoint written.
     """
-    accelerator = Accelerator(log_with=_trackers(recipe), project_dir=str(folder))
+    cpu = not torch.accelerator.is_available()  # said aloud, several processes on one CPU find each other (gloo)
+    accelerator = Accelerator(log_with=_trackers(recipe), project_dir=str(folder), cpu=cpu)
     with accelerator.main_process_first():
         run = Run.create(recipe, Path(folder))
         run.build("cpu")  # makes what is made once: Arrow files, the tokenizer, a small backbone's first weights

@@ -82,7 +82,7 @@ def test_sentence_bootstrap_agrees_with_sacrebleus(metric: str, peer, monkeypatc
     theirs = peer.corpus_score(hypotheses, [references], n_bootstrap=1000)
     ours = sentence_bootstrap(metric, hypotheses, references, seed=1)
     assert ours.value == pytest.approx(theirs.score)
-    # theirs is the plain percentile interval; ours is wider by sqrt(60/59) t(59)/z = 1.03, and both are random
+    # theirs is the plain percentile interval; ours wider by sqrt(60/59) t(59)/z = 1.03; both are random
     assert (ours.high - ours.low) / (2 * theirs._ci) == pytest.approx(1.03, rel=0.12)
     assert ours == sentence_bootstrap(metric, hypotheses, references, seed=1)
     assert ours != sentence_bootstrap(metric, hypotheses, references, seed=2)
@@ -147,13 +147,12 @@ def test_paired_bootstrap_by_hand() -> None:
 
 
 def test_random_sign_flips_approach_the_exact_p() -> None:
-    # 13 differences, all 1: a sum of +-13 has p = 2 / 2^13; 12 of one sign and 1 of the other: (2 + 26) / 2^13
+    # 13 differences of 1: all of one sign in 2 of the 2^13 ways
     all_better = paired_bootstrap([1] * 13, [0] * 13, seed=0).p
     assert all_better == pytest.approx(2 / 2**13, abs=5e-4)
     assert all_better > 0
-    nine = paired_bootstrap(
-        [1] * 9 + [0] * 4, [0] * 9 + [1] * 4, seed=0
-    ).p  # 9 : 4 or further apart: 2 x 1093 / 8192
+    # 9 : 4 or further apart: 2 x (715 + 286 + 78 + 13 + 1) of the 2^13 ways
+    nine = paired_bootstrap([1] * 9 + [0] * 4, [0] * 9 + [1] * 4, seed=0).p
     assert nine == pytest.approx(2186 / 8192, abs=0.02)
 
 
@@ -169,5 +168,8 @@ def test_paired_is_narrower_than_apart() -> None:
 
 
 def test_scipy_is_not_imported() -> None:
-    code = "import sys, metanlp.metrics as m; m.sentence_bootstrap('BLEU', ['a b'] * 3, ['a c'] * 3, seed=0); m.paired_bootstrap([1, 2], [2, 4], seed=0); sys.exit('scipy' in sys.modules or 'torch' in sys.modules)"
+    code = (
+        "import sys, metanlp.metrics as m; m.sentence_bootstrap('BLEU', ['a b'] * 3, ['a c'] * 3, seed=0);"
+        "m.paired_bootstrap([1, 2], [2, 4], seed=0); sys.exit('scipy' in sys.modules or 'torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
-from metanlp.config.options import Options
-from metanlp.config.recipe import Adapting
+from metanlp.config.recipe import Adapting, AlgorithmOptions, Train
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +42,7 @@ class Algorithm(Protocol):
     def meta_gradient(self, learner: Learner, episodes: EncodedEpisodes) -> MetaGradient: ...
 
 
-class InnerLoop(Options):
+class InnerLoop(AlgorithmOptions):
     """Adapts by gradient steps, one on each support batch."""
 
     adapts: ClassVar[bool] = True  # its training runs inner loops, so every task needs weights of its own
@@ -53,6 +52,14 @@ class InnerLoop(Options):
     inner_optimizer: Literal["sgd", "adam"] = Field("adam", description="inner optimiser, fresh for each task")
     inner_decay: Literal["none", "linear"] = Field("none", description="how the inner learning rate falls")
     inner_clip: float | None = Field(1.0, gt=0, description="largest norm of a task's gradient; empty: not clipped")
+
+    def problems_with(self, train: Train) -> list[str]:
+        if train.support % self.inner_steps or (self.adapts and not train.support):
+            return [
+                f"train.support is {train.support}; it must be a multiple of the algorithm's inner_steps, {self.inner_steps}, "
+                "since every inner step takes as many fresh examples"
+            ]
+        return []
 
     def retuned(self, adapting: Adapting) -> InnerLoop:
         """The same algorithm, adapting as a recipe's `adapting` says."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from metanlp.algorithms._inner_loop import InnerLoop, MetaGradient
+from metanlp.config.recipe import Train
 from metanlp.registry import ALGORITHMS
 from metanlp.weights import Weights, mean_over_tasks
 
@@ -26,6 +27,12 @@ class FOMAML(InnerLoop):
     step_weights: list[float] = Field(
         [], description="weight of each inner step's gradient and, last, of the query's; empty: the query's alone"
     )
+
+    def problems_with(self, train: Train) -> list[str]:
+        found = super().problems_with(train)
+        if self.step_weights and (len(self.step_weights) != self.inner_steps + 1 or sum(self.step_weights) <= 0):
+            found.append(f"step_weights are {self.step_weights}; there must be inner_steps + 1 = {self.inner_steps + 1}, not all 0")
+        return found
 
     def meta_gradient(self, learner: Learner, episodes: EncodedEpisodes) -> MetaGradient:
         batches = [*episodes.support, episodes.query]

@@ -6,11 +6,12 @@ import io
 from collections.abc import Iterable
 
 import sentencepiece
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, processors
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 PAD, EOS, UNKNOWN = 0, 1, 2
 SPACE = "▁"
+NAMES = r"<(?=pad>|/s>|unk>|0x[0-9A-F]{2}>)"  # the names of marks and bytes, which a text may contain as well
 
 
 def train_tokenizer(texts: Iterable[str], pieces: str, vocabulary: int) -> PreTrainedTokenizerFast:
@@ -22,12 +23,18 @@ def train_tokenizer(texts: Iterable[str], pieces: str, vocabulary: int) -> PreTr
     scores = [(processor.id_to_piece(index), processor.get_score(index)) for index in range(processor.get_piece_size())]
     tokenizer = Tokenizer(_bpe(scores) if pieces == "bpe" else models.Unigram(scores, unk_id=UNKNOWN, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(Regex(" "), SPACE)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(NAMES), "isolated")  # a text's "</s>" is four characters
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", EOS)])
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", padding_side="right"
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        padding_side="right",
+        split_special_tokens=True,
     )
 
 

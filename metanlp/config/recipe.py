@@ -47,6 +47,14 @@ class Adapting(Options):
     clip: float | None = Field(1.0, gt=0, description="the largest norm of a task's gradient; empty: not clipped")
 
 
+class AlgorithmOptions(Options):
+    """The base of an algorithm's options."""
+
+    def problems_with(self, train: Train) -> list[str]:
+        """What does not fit together between the algorithm and how it is to be trained, in sentences."""
+        return []
+
+
 class Stage(Options):
     """One training run: an algorithm from a start."""
 
@@ -54,6 +62,12 @@ class Stage(Options):
     algorithm: SerializeAsAny[Options] = Field(description="joint, fomaml, reptile, or one of your own, with its options")
     train: Train = Field(default_factory=Train, description="how it trains")
     adapting: Adapting | None = Field(None, description="how its result adapts; empty: as the recipe says")
+
+    @model_validator(mode="after")
+    def _algorithm_fits(self) -> Stage:
+        if isinstance(self.algorithm, AlgorithmOptions) and (found := self.algorithm.problems_with(self.train)):
+            raise ValueError("; ".join(found))
+        return self
 
 
 class Evaluation(Options):

@@ -33,6 +33,7 @@ REASONS = {
 }
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ODD = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # the same but for the tab, which separates fields
 _EXCERPT = 80  # characters
 _KNOWN = frozenset(COLUMNS)
 
@@ -48,10 +49,28 @@ class Rejected:
 
 
 def excerpt(text: str | bytes) -> str:
-    """How a text begins, fit to be written as UTF-8."""
+    """How a text begins or, where that is further on, what is around its first bad byte or control character.
+
+    These are spelt out (`\\xff`), and the excerpt can be written as UTF-8.
+    """
+    odd = -1
     if isinstance(text, bytes):
-        text = text[: 4 * _EXCERPT].decode("utf-8", errors="backslashreplace")
-    return text[:_EXCERPT].encode("utf-8", errors="backslashreplace").decode("utf-8")
+        text, odd = _decoded(text)
+    if odd < 0:
+        found = _ODD.search(text)
+        odd = found.start() if found else 0
+    start = odd - _EXCERPT // 2 if odd >= _EXCERPT else 0
+    shown = _ODD.sub(lambda control: f"\\x{ord(control[0]):02x}", text[start : start + _EXCERPT])
+    return shown.encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
+def _decoded(raw: bytes) -> tuple[str, int]:
+    """The text with bad bytes spelt out, and where the first of them is (-1: nowhere)."""
+    try:
+        return raw.decode("utf-8"), -1
+    except UnicodeDecodeError as error:
+        good = raw[: error.start].decode("utf-8")
+        return good + raw[error.start :].decode("utf-8", errors="backslashreplace"), len(good)
 
 
 class RowCheck:

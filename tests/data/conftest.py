@@ -13,7 +13,7 @@ Make = Callable[..., Path]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """make({"train/zu": [("one", "kunye"), ...]}, parallel=True): a collection folder; rows may have id and pool."""
+    """make({"train/zu": [("one", "kunye"), ...]}, parallel=True): a folder; rows may have id and pool."""
 
     def build(
         tasks: Mapping[str, Sequence[Sequence[str]]], /, name: str = "collection", **facts: Any

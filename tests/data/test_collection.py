@@ -149,7 +149,8 @@ def test_mistakes_in_the_folder_are_told_together(make) -> None:
     with pytest.raises(UserError) as error:
         TaskCollection.open(path, family="dialogue")
     for told in (
-        "8 problems", "says family: translation", "dev/ is no split", "notes.md is no task", "'zu' has two files",
+        "8 problems", "says family: translation", "dev/ is no split", "notes.md is no task",
+        "'zu' has two files",
         "de.target.txt has no partner de.source.txt", "x y.tsv: a task name", "'zu' is in train and in test",
         "a task 'moari' that has no file (did you mean 'maori'?)",
     ):  # fmt: skip

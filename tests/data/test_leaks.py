@@ -47,7 +47,8 @@ def test_every_kind_in_a_parallel_collection(make) -> None:
     }
     assert sorted(leaks(make(tasks, parallel=True))) == [
         ("id", "valid/fr", 1), ("no id", "test/", 1), ("no marks", "test/", 1), ("source", "test/zu", 1),
-        ("source", "valid/fr", 1), ("support", "test/zu", 1), ("target", "test/zu", 1), ("valid and test", "test/zu", 1),
+        ("source", "valid/fr", 1), ("support", "test/zu", 1), ("target", "test/zu", 1),
+        ("valid and test", "test/zu", 1),
     ]  # fmt: skip
 
 

@@ -100,8 +100,11 @@ def test_of_arbitrary_bytes_every_row_is_kept_or_listed(
 
 
 def test_reasons_and_line_numbers_of_tsv(tmp_path: Path) -> None:
-    rows = [b"source\ttarget\tid\tpool", b"a\tb\t1\t", b"\xff\tb\t\t", b"", b"a\tc", b"a\tb\tc\td\te", b" \tb\t\t", b"a\x07\tb\t\t",
-            b"abcdefg\tb\t\t", b"a\tb\t2\tquery", b"a\tc\t\ttrain", b"a\td\t\tsupport", "a\t\u2028\t\t".encode(), "\x85e\tb\t\t".encode()]  # fmt: skip
+    rows = [
+        b"source\ttarget\tid\tpool", b"a\tb\t1\t", b"\xff\tb\t\t", b"", b"a\tc", b"a\tb\tc\td\te",
+        b" \tb\t\t", b"a\x07\tb\t\t", b"abcdefg\tb\t\t", b"a\tb\t2\tquery", b"a\tc\t\ttrain", b"a\td\t\tsupport",
+        "a\t\u2028\t\t".encode(), "\x85e\tb\t\t".encode(),
+    ]  # fmt: skip
     path = write(tmp_path / "a.tsv", b"\n".join(rows))
     examples, rejected = read_file(path, limit=6)
     assert examples == [Example("a", "b", "1", ""), Example("a", "d", "", "support")]
@@ -114,16 +117,28 @@ def test_reasons_and_line_numbers_of_tsv(tmp_path: Path) -> None:
 
 
 def test_reasons_of_jsonl(tmp_path: Path) -> None:
-    lines = ['{"source": "a", "target": "b", "id": 7, "pool": null}', '{"source": "a"', '["a", "b"]', '{"source": "a"}',
-             '{"source": null, "target": "b"}', '{"source": "a", "target": 3}', '{"source": "a", "target": "b", "note": "x"}',
-             '{"source": "a", "source": "b", "target": "c"}', '{"source": "a", "target": "\\ud800"}', '{"source": "a\\nb", "target": "c"}',
-             "", '{"source": "a", "target": "b"}', '{"source": "a", "target": "x", "id": 1.5}', "[" * 100_000]  # fmt: skip
+    lines = [
+        '{"source": "a", "target": "b", "id": 7, "pool": null}',
+        '{"source": "a"',
+        '["a", "b"]',
+        '{"source": "a"}',
+        '{"source": null, "target": "b"}',
+        '{"source": "a", "target": 3}',
+        '{"source": "a", "target": "b", "note": "x"}',
+        '{"source": "a", "source": "b", "target": "c"}',
+        '{"source": "a", "target": "\\ud800"}',
+        '{"source": "a\\nb", "target": "c"}',
+        "",
+        '{"source": "a", "target": "b"}',
+        '{"source": "a", "target": "x", "id": 1.5}',
+        "[" * 100_000,
+    ]
     path = write(tmp_path / "a.jsonl", "\n".join(lines))
     assert read_file(path)[0] == [Example("a", "b", "7", "")]
     assert reasons(path) == [
         (2, "malformed JSON"), (3, "wrong type"), (4, "missing column"), (5, "wrong type"), (6, "wrong type"),
-        (7, "unknown column"), (8, "malformed JSON"), (9, "bad UTF-8"), (10, "control character"), (11, "empty line"),
-        (12, "duplicate"), (13, "wrong type"), (14, "malformed JSON"),
+        (7, "unknown column"), (8, "malformed JSON"), (9, "bad UTF-8"), (10, "control character"),
+        (11, "empty line"), (12, "duplicate"), (13, "wrong type"), (14, "malformed JSON"),
     ]  # fmt: skip
 
 
@@ -195,14 +210,17 @@ def test_parallel_rows_name_the_file_at_fault(tmp_path: Path) -> None:
     examples, rejected = read_file(tmp_path / "zu.source.txt")
     assert examples == [Example("c", "w")]
     assert [(Path(row.file).name, row.line, row.reason) for row in rejected] == [
-        ("zu.target.txt", 1, "bad UTF-8"), ("zu.source.txt", 2, "bad UTF-8"), ("zu.source.txt", 3, "empty side"),
-    ]  # fmt: skip
+        ("zu.target.txt", 1, "bad UTF-8"),
+        ("zu.source.txt", 2, "bad UTF-8"),
+        ("zu.source.txt", 3, "empty side"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("a.tsv", b"one\tein\n", r"a\.tsv:1: no column source and no column target; found 'one', 'ein'; .*put the line source<TAB>target"),
+        ("a.tsv", b"one\tein\n", r"a\.tsv:1: no column source and no column target; found 'one', 'ein'; "),
+        ("a.tsv", b"one\tein\n", r"put the line source<TAB>target before it"),
         ("a.tsv", b"sorce\ttarget\n", r"found 'sorce', 'target' \(did you mean 'sorce'\?\)"),
         ("a.tsv", b"source,target\n", r"no column source and no column target"),
         ("a.tsv", b"source\ttarget\tpol\n", r"unknown column 'pol' \(did you mean 'pool'\?\)"),
@@ -217,6 +235,19 @@ def test_parallel_rows_name_the_file_at_fault(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, name: str, content: bytes, told: str) -> None:
     with pytest.raises(UserError, match=told):
         read_file(write(tmp_path / name, content))
+
+
+def test_an_excerpt_shows_what_is_wrong(tmp_path: Path) -> None:
+    far = b"abcdefghi " * 30
+    path = write(
+        tmp_path / "a.tsv",
+        b"source\ttarget\n" + b"".join(far + odd + b"end\tx\n" for odd in (b"\xc2\x96", b"\xff")),
+    )
+    control, byte = read_file(path)[1]
+    assert control.text == "abcdefghi " * 4 + "\\x96end\tx"
+    assert byte.text == "abcdefghi " * 4 + "\\xffend\tx"
+    plain = write(tmp_path / "b.tsv", b"source\ttarget\n" + far + b"\n")
+    assert read_file(plain)[1][0].text == "abcdefghi " * 8
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -43,6 +43,11 @@ def check_tasks(tasks: Tasks, secret: tuple[str, ...] = ("source", "target", "id
         asked = {row[column] for row in queries}
         trained = {row[column] for rows in tasks["train"].values() for row in rows}
         assert asked.isdisjoint(trained), column
+    asked_in = {
+        split: {row["id"] for rows in tasks[split].values() for row in rows if row["pool"] == "query"}
+        for split in ("valid", "test")
+    }
+    assert asked_in["valid"].isdisjoint(asked_in["test"])
     for split, by_name in tasks.items():
         for name, rows in by_name.items():
             assert rows, name

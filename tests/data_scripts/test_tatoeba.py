@@ -23,6 +23,7 @@ ROWS = [
     ("cym", "Rain", "glaw"),
     ("cym", "Sun", "haul"),
     ("cym", "Wind", "gwynt"),
+    ("cym", "Fog!", "niwl"),
 ]
 
 
@@ -49,7 +50,9 @@ def test_a_small_copy(copy: Path, tmp_path: Path, read: Callable, check: Callabl
         ("tobeiz", "Fog", "query"),
         ("Emaon amañ", "I am here", "support"),
     }
-    assert sorted(row["pool"] for row in tasks["valid"]["cym"]) == ["query", "support", "support"]
+    welsh = {row["target"]: row["pool"] for row in tasks["valid"]["cym"]}
+    assert welsh.pop("Fog!") == "support"
+    assert sorted(welsh.values()) == ["query", "support", "support"]
     assert {reason: count for reason, count in built.dropped.items() if count} == {
         "pairs with an empty side": 1,
         "further translations of a sentence": 1,

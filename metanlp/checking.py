@@ -1,0 +1,132 @@
+"""`metanlp check`: everything that can go wrong before training, told at once, and what training will cost."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from metanlp.config import Recipe
+from metanlp.data.collection import TaskCollection
+from metanlp.data.leaks import find_leaks
+from metanlp.data.sampler import EpisodeSampler, evaluation_episode, shortages
+from metanlp.data.split import TaskSplit
+from metanlp.encoding import prompts_of
+from metanlp.errors import Problems, UserError
+from metanlp.run import Parts, Run
+
+SHOWN = 5  # leaks and shortages named, of each kind
+EPISODES_READ = 200  # on which the tokenizer is judged
+FLOPS = 1e11  # a second on one CPU core or so, for a rough time
+MANY_UNKNOWN, MANY_CUT = 0.001, 0.01  # shares of unknown pieces and of cut texts that are worth a word
+
+
+def check_recipe(recipe: Recipe, name: str) -> str:
+    """What was found, line by line. Raises UserError with all problems where there are any."""
+    problems = Problems(f"recipe {name}")
+    task: Any = recipe.task
+    collection: TaskCollection = task.load()
+    lines = [f"recipe {name}: {len(recipe.stages)} stages, {' -> '.join(recipe.stages)}", *_about(collection)]
+    for leak in find_leaks(collection)[:SHOWN]:
+        problems.add(f"leak: {leak}")
+    usable = _check_episodes(recipe, collection, problems)
+    if usable:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                run = Run.create(recipe, Path(folder) / "check")
+                lines += _about_model(run, run.build("cpu"), problems)
+            except UserError as error:
+                problems.add(str(error))
+    problems.raise_if_any()
+    return "\n".join([*lines, "no problems found"])
+
+
+def _about(collection: TaskCollection) -> Iterator[str]:
+    yield f"collection {collection.path}: {collection.facts.licence}; {collection.facts.source}"
+    for split in collection.splits.values():
+        sizes = split.sizes
+        smallest, largest = (int(sizes.min()), int(sizes.max())) if len(split) else (0, 0)
+        yield f"  {split.split:5} {len(split):6,} tasks, {int(sizes.sum()):10,} examples, {smallest:,} to {largest:,} a task"
+    if collection.rejected:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(collection.rejected.items()))
+        yield f"  left out: {reasons}; each is listed in {collection.rejected_path}"
+
+
+def _check_episodes(recipe: Recipe, collection: TaskCollection, problems: Problems) -> bool:
+    """Whether episodes can be drawn for training and evaluation; what stands in the way goes to `problems`."""
+    before = len(problems.found)
+    for name, stage in recipe.stages.items():
+        try:
+            split = collection.split("train").share(*stage.train.share, seed=recipe.seed)
+            EpisodeSampler(split, 0, stage.train.support, stage.train.query, stage.train.temperature)
+        except UserError as error:
+            problems.add(f"stages.{name}: {error}")
+    most = max(recipe.evaluation.shots)
+    for name in ("valid", "test"):
+        split = collection.splits.get(name)
+        short = shortages(split, most) if split else []
+        for text in short[:SHOWN]:
+            problems.add(f"{name}: {text} (evaluation.shots)")
+        if len(short) > SHOWN:
+            problems.add(f"{name}: and {len(short) - SHOWN} tasks more")
+    return len(problems.found) == before
+
+
+def _about_model(run: Run, parts: Parts, problems: Problems) -> Iterator[str]:
+    model, fast = parts.learner.model, parts.learner.fast
+    weights = sum(weight.numel() for weight in model.parameters())
+    learnt = sum(weight.numel() for weight in fast.parameters.values())
+    yield f"backbone: {type(model).__name__}, {weights / 1e6:,.2f}M weights; {learnt / 1e6:,.2f}M of them fast ({run.recipe.fast_weights.kind})"
+    pieces = 0.0
+    for split in parts.collection.splits.values():
+        if len(split):
+            text, pieces_of_split, warnings = _about_tokens(run, parts, split)
+            yield text
+            yield from warnings
+            pieces = pieces or pieces_of_split
+    full = fast.stackable is False
+    gib = (4 * weights + 4 * learnt * (5 if full else 3)) / 2**30
+    yield f"memory: about {gib:,.1f} GiB for weights, gradients and optimiser, and activations on top"
+    for name, stage in run.recipe.stages.items():
+        train = stage.train
+        passes = train.steps * train.meta_batch * (1 + (stage.algorithm.inner_steps if train.support else 0))  # type: ignore[attr-defined]
+        rows = train.steps * train.meta_batch * (train.support + train.query)
+        seconds = 6 * weights * rows * pieces / FLOPS
+        yield f"stage {name}: {passes:,} passes over {rows:,} examples; in the order of {_time(seconds)} on one CPU core"
+
+
+def _about_tokens(run: Run, parts: Parts, split: TaskSplit) -> tuple[str, float, list[str]]:
+    """How the tokenizer cuts a split's texts: a line about it, pieces an example, and lines of warning."""
+    backbone: Any = parts.backbone
+    unknown = backbone.tokenizer.unk_token_id
+    counts = {"pieces": 0, "unknown": 0, "characters": 0, "cut": 0, "texts": 0}
+    for number in range(min(EPISODES_READ, len(split))):
+        name = split.names[number * len(split) // min(EPISODES_READ, len(split))]
+        task = split.task(name)
+        for example in task.examples[:20]:
+            prompt = run.recipe.task.prompt_of(name, task.info, example)  # type: ignore[attr-defined]
+            for text in (prompt.input, prompt.output):
+                ids = backbone.tokenizer(text, add_special_tokens=False)["input_ids"]
+                counts["pieces"] += len(ids)
+                counts["unknown"] += ids.count(unknown) if unknown is not None else 0
+                counts["characters"] += len(text)
+                counts["cut"] += len(ids) >= backbone.max_length
+                counts["texts"] += 1
+        backbone.encode([[prompt]])  # refuses languages that the tokenizer does not know
+    share = counts["unknown"] / max(1, counts["pieces"])
+    cut = counts["cut"] / max(1, counts["texts"])
+    line = f"tokens of {split.split}: {counts['characters'] / max(1, counts['pieces']):.1f} characters a piece, {share:.2%} unknown, {cut:.2%} of the texts cut"
+    warnings = []
+    if share > MANY_UNKNOWN:
+        warnings.append(f"  warning: {share:.1%} of the pieces of {split.split} are unknown to the tokenizer; ByT5 or `tiny` know every character")
+    if cut > MANY_CUT:
+        warnings.append(f"  warning: {cut:.1%} of the texts of {split.split} are longer than backbone.max_length and will be cut")
+    return line, 2 * counts["pieces"] / max(1, counts["texts"]), warnings
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(1, round(seconds))} seconds"

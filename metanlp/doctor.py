@@ -1,0 +1,51 @@
+"""`metanlp doctor`: what this machine has and what is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+import torch
+
+NEEDED = ("torch", "transformers", "datasets", "accelerate", "peft", "sentencepiece", "sacrebleu")
+EXTRAS = {"matplotlib": "plots in reports", "unicode_rbnf": "the demo's data", "tensorboard": "curves while training"}
+SIZE, SECONDS = 1024, 0.3
+
+
+def examination() -> str:
+    """A few lines for a person, and for a bug report."""
+    lines = [f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores"]
+    lines += [f"  {name} {_version(name)}" for name in NEEDED]
+    if torch.cuda.is_available():
+        for number in range(torch.cuda.device_count()):
+            facts = torch.cuda.get_device_properties(number)
+            lines.append(f"GPU {number}: {facts.name}, {facts.total_memory / 2**30:.0f} GiB")
+    else:
+        lines.append("GPU: none that torch can use; small models train on the CPU, for large ones see docs")
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        lines.append(f"matrix products in {precision}: {_gigaflops(dtype):,.0f} GFLOP/s on {torch.get_num_threads()} threads")
+    missing = [f"  {name}: {use}" for name, use in EXTRAS.items() if find_spec(name) is None]
+    lines += ["missing extras (pip install 'metanlp[demo]'):", *missing] if missing else ["all extras of the demo are there"]
+    return "\n".join(lines)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "is missing: pip install metanlp"
+
+
+def _gigaflops(dtype: torch.dtype) -> float:
+    """Measured on a square product, on the device that training would use."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    a = torch.randn(SIZE, SIZE, device=device).to(dtype)
+    (a @ a).sum().item()
+    count, began = 0, time.perf_counter()
+    while time.perf_counter() - began < SECONDS:
+        (a @ a)[0, 0].item()
+        count += 1
+    return count * 2 * SIZE**3 / (time.perf_counter() - began) / 1e9

@@ -1,0 +1,146 @@
+"""A few sentences to look at: which ones, and where an output differs from its reference."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from metanlp.results import Predicted, Results
+
+ALIKE = 0.5  # words at least so alike are compared letter by letter
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of an output: `same` as in the reference, `other`, or "" where a part of the reference is `missing`."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Output:
+    stage: str
+    text: str
+    right: bool
+    pieces: list[Piece]
+
+
+@dataclass(frozen=True)
+class Sample:
+    task: str
+    shots: int
+    source: str
+    reference: str
+    outputs: list[Output]
+
+
+def choose_samples(results: Results, number: int) -> list[Sample]:
+    """Sentences at the largest number of shots, of tasks spread evenly over their names: in turns one that the last
+    stage got right and one it got wrong, the first of its kind in the task, or of the other kind where it has none.
+    """
+    if not results.predicted:
+        return []
+    shots, seed = max(each.shots for each in results.predicted), results.predicted[0].seed
+    chosen = [each for each in results.predicted if (each.shots, each.seed) == (shots, seed)]
+    stages = list(dict.fromkeys(each.stage for each in chosen))
+    found = {(each.task, each.stage): each for each in chosen}
+    names = sorted({each.task for each in chosen if (each.task, stages[-1]) in found})
+    tasks = [names[index * len(names) // number] for index in range(number)] if len(names) > number else names
+    unused = {task: _right_and_wrong(found[task, stages[-1]]) for task in tasks}
+    samples = []
+    for turn in range(number):
+        task = tasks[turn % len(tasks)]
+        wanted = (turn + turn // len(tasks)) % 2  # 0 right, 1 wrong; the next round asks a task for the other kind
+        kind = unused[task][wanted] or unused[task][1 - wanted]
+        if kind:
+            samples.append(_sample(found, task, stages, kind.pop(0)))
+    return sorted(samples, key=lambda sample: sample.task)
+
+
+def _right_and_wrong(predicted: Predicted) -> tuple[list[int], list[int]]:
+    pairs = list(zip(predicted.predictions, predicted.references, strict=True))
+    right = [index for index, pair in enumerate(pairs) if _same(*pair)]
+    return right, [index for index in range(len(pairs)) if index not in set(right)]
+
+
+def _sample(found: dict[tuple[str, str], Predicted], task: str, stages: Sequence[str], index: int) -> Sample:
+    last = found[task, stages[-1]]
+    reference, outputs = clean(last.references[index]), []
+    for stage in stages:
+        if (task, stage) in found:
+            text = clean(found[task, stage].predictions[index])
+            outputs.append(Output(stage, text, _same(text, reference), list(differences(text, reference))))
+    return Sample(task, last.shots, clean(last.sources[index]), reference, outputs)
+
+
+def differences(text: str, reference: str) -> Iterator[Piece]:
+    """The pieces of `text`, joined by nothing. Whole words are compared, and words that are alike by letters with
+    their marks; so are texts without spaces."""
+    ours, theirs = _words(text), _words(reference)
+    if len(ours) == len(theirs) == 1:
+        ours, theirs = _letters(text), _letters(reference)
+    pieces: list[Piece] = []
+    for piece in _compared(ours, theirs):
+        if pieces and pieces[-1].kind == piece.kind != "missing":
+            piece = Piece(piece.kind, pieces.pop().text + piece.text)
+        pieces.append(piece)
+    yield from pieces
+
+
+def _compared(ours: list[str], theirs: list[str]) -> Iterator[Piece]:
+    for operation, a, b, c, d in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
+        if operation == "equal":
+            yield Piece("same", "".join(ours[a:b]))
+        elif operation == "insert":
+            yield Piece("missing", "")
+        elif operation == "replace" and b - a == d - c and max(map(len, ours[a:b])) > 1:
+            for word, meant in zip(ours[a:b], theirs[c:d], strict=True):
+                yield from _inside(word, meant)
+        else:
+            yield Piece("other", "".join(ours[a:b]))
+
+
+def _inside(word: str, meant: str) -> Iterator[Piece]:
+    ours, theirs = _letters(word), _letters(meant)
+    matcher = SequenceMatcher(None, ours, theirs, autojunk=False)
+    if min(len(ours), len(theirs)) < 2 or matcher.ratio() < ALIKE:
+        yield Piece("other", word)
+        return
+    for operation, a, b, _, _ in matcher.get_opcodes():
+        yield Piece({"equal": "same", "insert": "missing"}.get(operation, "other"), "".join(ours[a:b]))
+
+
+def _words(text: str) -> list[str]:
+    """Words, each with the space after it as a token of its own, so that they join to the text."""
+    tokens: list[str] = []
+    for letter in text:
+        if tokens and not letter.isspace() and not tokens[-1][-1].isspace():
+            tokens[-1] += letter
+        else:
+            tokens.append(letter)
+    return tokens
+
+
+def _letters(text: str) -> list[str]:
+    """Letters with the marks that stand on them (vowel signs, accents, joiners)."""
+    tokens: list[str] = []
+    for letter in text:
+        joins = unicodedata.category(letter) in ("Mn", "Mc", "Me", "Cf")
+        if tokens and joins:
+            tokens[-1] += letter
+        else:
+            tokens.append(letter)
+    return tokens
+
+
+def _same(text: str, reference: str) -> bool:
+    return unicodedata.normalize("NFC", text).strip() == unicodedata.normalize("NFC", reference).strip()
+
+
+def clean(text: str) -> str:
+    """On one line, without the control characters that a model may write and a terminal would obey."""
+    flat = text.replace("\r\n", "\n").replace("\n", " / ")
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(letter) == "Cc" else letter for letter in flat)

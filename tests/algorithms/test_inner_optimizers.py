@@ -1,0 +1,107 @@
+"""sgd, adam and clipping against torch.optim, for one task and for stacks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metanlp.algorithms._inner_optimizers import adam, clipped, sgd
+from metanlp.weights import own, stacked, task_of
+
+EXACT = {"rtol": 1e-12, "atol": 1e-12}
+SHAPES = {"matrix": (3, 4), "vector": (5,), "cube": (2, 2, 2)}
+
+
+def draw(tasks: int, seed: int, scale: float = 1.0) -> dict:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: scale * torch.randn(tasks, *shape, generator=generator, dtype=torch.float64) for name, shape in SHAPES.items()
+    }
+
+
+def by_torch(kind: str, weights: dict, grads: list[dict], rate: float, clip: float | None) -> dict:
+    """One task after another, each with a torch optimiser of its own."""
+    done = []
+    for task in range(len(weights["vector"])):
+        parameters = {name: torch.nn.Parameter(weight[task].clone()) for name, weight in weights.items()}
+        cls = torch.optim.Adam if kind == "adam" else torch.optim.SGD
+        optimizer = cls(parameters.values(), lr=rate)
+        for step in grads:
+            for name, parameter in parameters.items():
+                parameter.grad = step[name][task].clone()
+            if clip is not None:
+                torch.nn.utils.clip_grad_norm_(parameters.values(), clip)
+            optimizer.step()
+        done.append({name: parameter.detach()[None] for name, parameter in parameters.items()})
+    return stacked(done)
+
+
+def by_us(kind: str, weights: dict, grads: list[dict], rate: float, clip: float | None, out: dict | None = None) -> dict:
+    state = None
+    for step in grads:
+        step = clipped(step, clip) if clip is not None else step
+        if kind == "adam":
+            weights, state = adam(weights, step, state, rate, out)
+        else:
+            weights = sgd(weights, step, rate, out)
+    return weights
+
+
+@given(
+    kind=st.sampled_from(["sgd", "adam"]),
+    tasks=st.integers(1, 4),
+    steps=st.integers(1, 6),
+    seed=st.integers(0, 10_000),
+    rate=st.floats(1e-4, 1.0),
+    clip=st.none() | st.floats(0.01, 100),
+    scale=st.sampled_from([1e-6, 1.0, 1e3]),
+)
+@settings(max_examples=60, deadline=None)
+def test_steps_are_torchs_own(kind, tasks, steps, seed, rate, clip, scale) -> None:
+    weights, grads = draw(tasks, seed), [draw(tasks, seed + 1 + step, scale) for step in range(steps)]
+    kept, kept_grads = own(weights), [own(step) for step in grads]
+    found = by_us(kind, weights, grads, rate, clip)
+    wanted = by_torch(kind, weights, grads, rate, clip)
+    for name in SHAPES:
+        torch.testing.assert_close(found[name], wanted[name], **EXACT)
+        assert torch.equal(weights[name], kept[name])
+        assert all(torch.equal(step[name], before[name]) for step, before in zip(grads, kept_grads, strict=True))
+
+
+@given(kind=st.sampled_from(["sgd", "adam"]), tasks=st.integers(2, 5), seed=st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_a_stack_moves_as_its_tasks_do_alone(kind, tasks, seed) -> None:
+    weights, grads = draw(tasks, seed), [draw(tasks, seed + 1 + step) for step in range(4)]
+    together = by_us(kind, weights, grads, 0.1, 0.7)
+    alone = [by_us(kind, task_of(weights, t), [task_of(step, t) for step in grads], 0.1, 0.7) for t in range(tasks)]
+    for name in SHAPES:
+        torch.testing.assert_close(together[name], stacked(alone)[name], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+@pytest.mark.parametrize("in_place", [True, False])
+def test_out_receives_the_same_numbers(kind: str, in_place: bool) -> None:
+    weights, grads = draw(2, 0), [draw(2, 1 + step) for step in range(5)]
+    wanted = by_us(kind, weights, grads, 0.1, 1.0)
+    out = own(weights) if in_place else {name: torch.full_like(weight, torch.nan) for name, weight in weights.items()}
+    found = by_us(kind, out if in_place else weights, grads, 0.1, 1.0, out)
+    for name in SHAPES:
+        assert found[name].data_ptr() == out[name].data_ptr()
+        assert torch.equal(found[name], wanted[name])
+
+
+def test_clipping_goes_by_the_norm_of_a_task() -> None:
+    grads = {"a": torch.tensor([[3.0], [0.3]]), "b": torch.tensor([[4.0, 0.0], [0.4, 0.0]])}  # norms 5 and 0.5
+    found = clipped(grads, 1.0)
+    torch.testing.assert_close(found["a"], torch.tensor([[0.6], [0.3]]), rtol=1e-5, atol=0)
+    torch.testing.assert_close(found["b"], torch.tensor([[0.8, 0.0], [0.4, 0.0]]), rtol=1e-5, atol=0)
+
+
+def test_a_gradient_of_zero_moves_nothing() -> None:
+    weights = draw(2, 0)
+    zero = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    for kind in ("sgd", "adam"):
+        found = by_us(kind, weights, [zero], 0.1, 1.0)
+        assert all(torch.equal(found[name], weights[name]) for name in weights)
