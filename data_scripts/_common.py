@@ -171,6 +171,17 @@ class Direction(StrEnum):
 
 def language_name(code: str) -> str:
     """The English name of a code (`zu`, `zul`, `zul_Latn`); the code itself where languages.tsv has none."""
+    known = _languages()
+    return (known.get(code) or known.get(code.replace("-", "_").split("_")[0]) or [code])[0]
+
+
+def flores_code(code: str) -> str | None:
+    """The FLORES-200 code, as NLLB names languages, of an ISO 639-3 code; None where FLORES-200 lacks it."""
+    name_and_code = _languages().get(code, [])
+    return name_and_code[1] if len(name_and_code) > 1 else None
+
+
+def _languages() -> dict[str, list[str]]:
+    """languages.tsv: code, then English name and, where there is one, FLORES-200 code."""
     table = (Path(__file__).parent / "languages.tsv").read_text(encoding="utf-8").splitlines()
-    names = dict(line.split("\t") for line in table)
-    return names.get(code) or names.get(code.replace("-", "_").split("_")[0], code)
+    return {code: rest for code, *rest in (line.split("\t") for line in table)}

@@ -62,7 +62,9 @@ def read(given: Path | None) -> Iterator[tuple[str, ...]]:
     return map(tuple, rows)
 
 
-def build(given: Path | None, direction: common.Direction, seed: int) -> common.Collection:
+def build(
+    given: Path | None, direction: common.Direction, seed: int, flores: bool = False
+) -> common.Collection:
     """Every language's task; nothing is written yet."""
     collection = common.Collection(
         family="translation",
@@ -71,11 +73,14 @@ def build(given: Path | None, direction: common.Direction, seed: int) -> common.
         source="https://github.com/facebookresearch/LASER data/tatoeba/v1: sentences of Tatoeba, 2018-11-17",
         attribution="Sentences by the contributors of Tatoeba (https://tatoeba.org), CC BY 2.0 FR",
         made_by="python data_scripts/tatoeba.py --out data/tatoeba"
-        f" --direction {direction.value} --seed {seed}",
+        f" --direction {direction.value} --seed {seed}" + (" --flores" if flores else ""),
     )
     pairs: dict[str, dict[str, str]] = {}  # language -> English -> other
     for code, *texts in read(given):
         english, other = map(common.clean, texts)
+        if flores and common.flores_code(code) is None:
+            collection.dropped["pairs of languages that FLORES-200 lacks"] += 1
+            continue
         if not english or not other:
             collection.dropped["pairs with an empty side"] += 1
         elif pairs.setdefault(code, {}).setdefault(english, other) != other:
@@ -91,7 +96,8 @@ def build(given: Path | None, direction: common.Direction, seed: int) -> common.
         order = common.shuffled(known, seed, code)
         free = [english for english in order if common.gist(english) not in not_asked[split]]
         queries = set(free[: round(QUERY_SHARE * len(known))])
-        collection.info[code] = direction.info(code, "eng")
+        names = (common.flores_code(code) or code, "eng_Latn") if flores else (code, "eng")
+        collection.info[code] = direction.info(*names)
         collection.tasks[split][code] = rows = []
         for english in order:
             pool = "" if split == "train" else "query" if english in queries else "support"
@@ -112,10 +118,13 @@ def main(
         common.Direction.TO_ENGLISH
     ),
     seed: Annotated[int, typer.Option(help="Decides which sentences are asked of a held-out language.")] = 0,
+    flores: Annotated[
+        bool, typer.Option(help="Name languages as NLLB does (zul_Latn); leave out those it does not know.")
+    ] = False,
 ) -> None:
     """Write 112 languages of Tatoeba, paired with English, as a task collection (a download)."""
     output.check_out(out)
-    output.finish(build(given, direction, seed), out)
+    output.finish(build(given, direction, seed, flores), out)
 
 
 if __name__ == "__main__":

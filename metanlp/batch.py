@@ -24,6 +24,10 @@ class Batch:
     tasks: int
     seed: int | None = None
 
+    @property
+    def examples(self) -> int:
+        return self.labels.shape[0]
+
     def to(self, device: torch.device | str) -> Batch:
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
         return replace(self, inputs=inputs, labels=self.labels.to(device, non_blocking=True))

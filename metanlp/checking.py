@@ -90,10 +90,9 @@ def _about_model(run: Run, parts: Parts, problems: Problems) -> Iterator[str]:
     yield f"memory: about {gib:,.1f} GiB for weights, gradients and optimiser, and activations on top"
     for name, stage in run.recipe.stages.items():
         train = stage.train
-        passes = train.steps * train.meta_batch * (1 + (stage.algorithm.inner_steps if train.support else 0))  # type: ignore[attr-defined]
-        rows = train.steps * train.meta_batch * (train.support + train.query)
-        seconds = 6 * weights * rows * pieces / FLOPS
-        yield f"stage {name}: {passes:,} passes over {rows:,} examples; in the order of {_time(seconds)} on one CPU core"
+        passes = train.steps * train.meta_batch * (train.support + train.query)
+        seconds = 6 * weights * passes * pieces / FLOPS
+        yield f"stage {name}: {passes:,} passes of an example; in the order of {_time(seconds)} on one CPU core"
 
 
 def _about_tokens(run: Run, parts: Parts, split: TaskSplit) -> tuple[str, float, list[str]]:

@@ -83,7 +83,7 @@ def evaluate(
 
 
 def passes_of(run: Run) -> int:
-    """Forward and backward passes that training took, from the backbone's own weights to this stage's."""
+    """Forward and backward passes of one example that training took, from the backbone's own weights to this stage's."""
     checkpoint = latest_checkpoint(run.checkpoints)
     after = run.recipe.stages[run.stage].after
     return (checkpoint.state["passes"] if checkpoint else 0) + (passes_of(run.at(after)) if after else 0)

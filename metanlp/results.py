@@ -32,7 +32,7 @@ class Predicted:
 class Row:
     """One number with its 95% interval: of a task (over its sentences), or over all (`task` None: the mean over tasks).
 
-    `value`, `low` and `high` are 0 to 100. `passes` counts the forward and backward passes over one task's batch that
+    `value`, `low` and `high` are 0 to 100. `passes` counts the forward and backward passes of one example that
     training took, the stages before it included.
     """
 

@@ -24,12 +24,17 @@ class MetaGradient:
     """What a stack of episodes says about the start.
 
     `grads`, without the task axis, is the mean over the stack's tasks; `losses`, `(tasks,)`, are those of the query;
-    `passes` counts forward and backward passes over one task's batch, the unit in which algorithms are compared.
+    `passes` counts forward and backward passes of one example: the unit in which algorithms are compared.
     """
 
     grads: Weights
     losses: Tensor
     passes: int
+
+
+def passes(batches: Sequence[Batch]) -> int:
+    """Examples that go forward and backward once, however they are batched and stacked."""
+    return sum(batch.examples for batch in batches)
 
 
 class Algorithm(Protocol):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from metanlp.algorithms._inner_loop import InnerLoop, MetaGradient
+from metanlp.algorithms._inner_loop import InnerLoop, MetaGradient, passes
 from metanlp.config.recipe import Train
 from metanlp.registry import ALGORITHMS
 from metanlp.weights import Weights, mean_over_tasks
@@ -44,7 +44,7 @@ class FOMAML(InnerLoop):
             if batch is not episodes.query:
                 fast, state = self.step(learner, fast, grads, state, index, len(episodes.support))
             del grads
-        return MetaGradient(total, losses, episodes.tasks * len(batches))
+        return MetaGradient(total, losses, passes(batches))
 
     def _weights(self, count: int) -> list[float]:
         """They sum to 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from metanlp.algorithms._inner_loop import InnerLoop, MetaGradient
+from metanlp.algorithms._inner_loop import InnerLoop, MetaGradient, passes
 from metanlp.registry import ALGORITHMS
 
 if TYPE_CHECKING:
@@ -29,4 +29,4 @@ class Joint(InnerLoop):
             losses, grads = learner.losses_and_grads(start, batch)  # grads (1, *shape): summed over the tasks
             for name, grad in grads.items():
                 total[name].add_(grad[0], alpha=1 / (batch.tasks * len(batches)))
-        return MetaGradient(total, losses, episodes.tasks * len(batches))
+        return MetaGradient(total, losses, passes(batches))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from metanlp.algorithms._inner_loop import InnerLoop, MetaGradient
+from metanlp.algorithms._inner_loop import InnerLoop, MetaGradient, passes
 from metanlp.registry import ALGORITHMS
 from metanlp.weights import mean_over_tasks
 
@@ -26,4 +26,4 @@ class Reptile(InnerLoop):
         adapted, losses = self.walk(learner, start, batches)
         path = sum(self.learning_rate(index, len(batches)) for index in range(len(batches)))
         grads = {name: (weight - adapted[name]) / path for name, weight in start.items()}
-        return MetaGradient(mean_over_tasks(grads), losses, episodes.tasks * len(batches))
+        return MetaGradient(mean_over_tasks(grads), losses, passes(batches))

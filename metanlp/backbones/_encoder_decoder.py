@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
 
 
 class EncoderDecoder:
-    """`model` and `tokenizer` are Hugging Face's own; texts longer than `max_length` pieces are cut."""
+    """`model` and `tokenizer` are Hugging Face's own.
+
+    Texts longer than `max_length` pieces, or than the model has positions, are cut.
+    """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
-        self.model, self.tokenizer, self.max_length = model, tokenizer, max_length
+        self.model, self.tokenizer = model, tokenizer
         config = model.config
+        self.positions = getattr(config, "max_position_embeddings", None)  # T5 has no end of them
+        self.max_length = min(max_length, self.positions or max_length)
         start = getattr(config, "decoder_start_token_id", None)
         self.start = start if start is not None else tokenizer.eos_token_id  # mBART starts from </s>
         self.has_languages = hasattr(tokenizer, "src_lang")  # NLLB, M2M100, mBART: codes; others: words in the prompt
@@ -48,7 +54,7 @@ class EncoderDecoder:
             decoder_input_ids=pad(first, self.start).to(device),
             num_beams=beams,
             do_sample=False,
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=min(max_new_tokens, (self.positions or math.inf) - len(first[0])),
             max_length=None,
             forced_bos_token_id=None,
         )
@@ -59,7 +65,8 @@ class EncoderDecoder:
         """The piece of a language code; UserError with the nearest codes where the tokenizer does not know it."""
         known = self._language_codes()
         if code not in known:
-            near = did_you_mean(code or "", known)
+            scripts = [each for each in sorted(known) if each.partition("_")[0] == code]  # "deu" where it is "deu_Latn"
+            near = f" (did you mean {scripts[0]!r}?)" if scripts else did_you_mean(code or "", known)
             raise UserError(
                 f"the tokenizer knows no language {code!r}{near}; give a task's source_language and target_language in "
                 f"collection.yaml (or --info) as one of its {len(known)} codes, as {', '.join(sorted(known)[:3])}"

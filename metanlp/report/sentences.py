@@ -10,6 +10,9 @@ from difflib import SequenceMatcher
 from metanlp.results import Predicted, Results
 
 ALIKE = 0.5  # words at least so alike are compared letter by letter
+MARKS = ("Mn", "Mc", "Me", "Cf")  # what stands on a letter or ties letters together
+VIRAMA = 9  # its combining class
+ZERO_WIDTH_JOINER = "\u200d"
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,9 @@ def choose_samples(results: Results, number: int) -> list[Sample]:
     unused = {task: _right_and_wrong(found[task, stages[-1]]) for task in tasks}
     samples = []
     for turn in range(number):
-        task = tasks[turn % len(tasks)]
-        wanted = (turn + turn // len(tasks)) % 2  # 0 right, 1 wrong; the next round asks a task for the other kind
+        place, tour = turn % len(tasks), turn // len(tasks)
+        task = tasks[place]
+        wanted = (place + tour) % 2  # 0 right, 1 wrong; the next tour asks a task for the other kind
         kind = unused[task][wanted] or unused[task][1 - wanted]
         if kind:
             samples.append(_sample(found, task, stages, kind.pop(0)))
@@ -72,22 +76,18 @@ def _sample(found: dict[tuple[str, str], Predicted], task: str, stages: Sequence
     for stage in stages:
         if (task, stage) in found:
             text = clean(found[task, stage].predictions[index])
-            outputs.append(Output(stage, text, _same(text, reference), list(differences(text, reference))))
+            outputs.append(Output(stage, text, _same(text, reference), differences(text, reference)))
     return Sample(task, last.shots, clean(last.sources[index]), reference, outputs)
 
 
-def differences(text: str, reference: str) -> Iterator[Piece]:
-    """The pieces of `text`, joined by nothing. Whole words are compared, and words that are alike by letters with
-    their marks; so are texts without spaces."""
-    ours, theirs = _words(text), _words(reference)
-    if len(ours) == len(theirs) == 1:
-        ours, theirs = _letters(text), _letters(reference)
+def differences(text: str, reference: str) -> list[Piece]:
+    """The pieces of `text`. Whole words are compared, and words that are alike by letters with their marks."""
     pieces: list[Piece] = []
-    for piece in _compared(ours, theirs):
+    for piece in _compared(_words(text), _words(reference)):
         if pieces and pieces[-1].kind == piece.kind != "missing":
             piece = Piece(piece.kind, pieces.pop().text + piece.text)
         pieces.append(piece)
-    yield from pieces
+    return pieces
 
 
 def _compared(ours: list[str], theirs: list[str]) -> Iterator[Piece]:
@@ -96,7 +96,7 @@ def _compared(ours: list[str], theirs: list[str]) -> Iterator[Piece]:
             yield Piece("same", "".join(ours[a:b]))
         elif operation == "insert":
             yield Piece("missing", "")
-        elif operation == "replace" and b - a == d - c and max(map(len, ours[a:b])) > 1:
+        elif operation == "replace" and b - a == d - c:
             for word, meant in zip(ours[a:b], theirs[c:d], strict=True):
                 yield from _inside(word, meant)
         else:
@@ -114,22 +114,25 @@ def _inside(word: str, meant: str) -> Iterator[Piece]:
 
 
 def _words(text: str) -> list[str]:
-    """Words, each with the space after it as a token of its own, so that they join to the text."""
+    """Words, and one by one the spaces, hyphens and signs between them, so that they join to the text."""
     tokens: list[str] = []
+    inside = False
     for letter in text:
-        if tokens and not letter.isspace() and not tokens[-1][-1].isspace():
+        in_word = letter.isalnum() or unicodedata.category(letter) in MARKS
+        if inside and in_word:
             tokens[-1] += letter
         else:
             tokens.append(letter)
+        inside = in_word
     return tokens
 
 
 def _letters(text: str) -> list[str]:
-    """Letters with the marks that stand on them (vowel signs, accents, joiners)."""
+    """Letters with the marks that stand on them (accents, vowel signs) and what a joiner or virama ties to them."""
     tokens: list[str] = []
     for letter in text:
-        joins = unicodedata.category(letter) in ("Mn", "Mc", "Me", "Cf")
-        if tokens and joins:
+        mark = unicodedata.category(letter) in MARKS
+        if tokens and (mark or tokens[-1][-1] == ZERO_WIDTH_JOINER or unicodedata.combining(tokens[-1][-1]) == VIRAMA):
             tokens[-1] += letter
         else:
             tokens.append(letter)

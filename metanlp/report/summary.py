@@ -55,7 +55,7 @@ class Summary:
 
     @property
     def title(self) -> str:
-        over = f"mean over {count(len(self.tasks), f'{self.split} task')} of {self.collection}"
+        over = f"mean over {counted(len(self.tasks), f'{self.split} task')} of {self.collection}"
         return f"{self.metric}, {over}" + (" [95% interval]" if self.has_intervals else "")
 
     @property
@@ -71,7 +71,7 @@ class Summary:
         each = [f"{queries} queries each"] if most else []
         seeds = f"{'seed' if len(self.seeds) == 1 else 'seeds'} {', '.join(map(str, self.seeds))}"
         interval = "interval: tasks resampled" if self.has_intervals else "no interval from one task"
-        return "; ".join([", ".join([count(len(self.tasks), "task"), *each]), seeds, interval])
+        return "; ".join([", ".join([counted(len(self.tasks), "task"), *each]), seeds, interval])
 
     @property
     def compute(self) -> str:
@@ -140,7 +140,7 @@ def _versus(comparisons: Sequence[Comparison], shots: Sequence[int]) -> list[Ver
     ]
 
 
-def count(number: int, thing: str) -> str:
+def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 

@@ -109,6 +109,22 @@ def test_processes_may_build_at_once(make) -> None:
     assert len(list((path / ".arrow").iterdir())) == 1
 
 
+def test_who_is_slower_takes_what_is_there(make, monkeypatch) -> None:
+    path = make({"train/zu": ROWS})
+
+    def beaten(cache: Path, *arguments) -> None:
+        monkeypatch.undo()
+        cache_of_the_faster.append(TaskCollection.open(path).cache / "index.json")
+        theirs.append(cache_of_the_faster[0].stat().st_ino)
+        collection_module.write_cache(cache, *arguments)
+
+    cache_of_the_faster: list[Path] = []
+    theirs: list[int] = []
+    monkeypatch.setattr(collection_module, "write_cache", beaten)
+    assert TaskCollection.open(path).split("train").sizes.tolist() == [3]
+    assert [cache_of_the_faster[0].stat().st_ino] == theirs
+
+
 def test_what_a_killed_build_left_goes_after_a_day(make) -> None:
     path = make({"train/zu": ROWS})
     old, new = path / ".arrow" / "building-old", path / ".arrow" / "building-new"

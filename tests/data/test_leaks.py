@@ -43,7 +43,7 @@ def test_every_kind_in_a_parallel_collection(make) -> None:
             ("14", "b", "14", "support"),  # to learn from, with the id of a query
             ("15", "c", "", "query"),
         ],
-        "test/xh": [("21", "x", "21", "support"), ("22", "y", "22", "")],  # no marks
+        "test/xh": [("21", "x", "21", "support"), ("1", "y", "1", "")],  # no marks: told once
     }
     assert sorted(leaks(make(tasks, parallel=True))) == [
         ("id", "valid/fr", 1), ("no id", "test/", 1), ("no marks", "test/", 1), ("source", "test/zu", 1),
@@ -62,6 +62,12 @@ def test_a_leak_says_where(make) -> None:
     assert str(leak) == (
         "test/zu: 1 of 2 queries have the id of a training example; test/zu.tsv:3 and train/de.tsv:3: '2'"
     )
+
+
+def test_a_pair_says_where(make) -> None:
+    train = [("a", "b"), ("c", "d"), ("Hi", "Hey"), ("Hi", "Hello")]
+    (leak,) = find_leaks(TaskCollection.open(make({"train/de": train, "test/zu": [("x", "y"), ("Hi", "Hello")]})))
+    assert "test/zu.tsv:3 and train/de.tsv:5: 'Hi'" in str(leak)
 
 
 @pytest.mark.parametrize(

@@ -109,3 +109,18 @@ def test_the_real_data(
     plain = {row["target"].lower().rstrip(".!?") for rows in tasks["train"].values() for row in rows}
     asked = [row for rows in tasks["test"].values() for row in rows if row["pool"] == "query"]
     assert not [row for row in asked if row["target"].lower().rstrip(".!?") in plain]
+
+
+def test_flores_codes_name_languages_and_leave_out_unknown_ones(tmp_path: Path) -> None:
+    copy = tmp_path / "tatoeba112.tsv"
+    rows = [(code, f"Sentence {n}.", f"{code} {n}") for code in ("mon", "tzl", "amh") for n in range(8)]
+    copy.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
+    collection = tatoeba.build(copy, Direction.TO_ENGLISH, 0, flores=True)
+    assert collection.info["mon"]["source_language"] == "khk_Cyrl"
+    assert collection.info["amh"] == {
+        "source_language": "amh_Ethi",
+        "target_language": "eng_Latn",
+        "language": "Amharic",
+    }
+    assert collection.dropped["pairs of languages that FLORES-200 lacks"] == 8
+    assert "tzl" not in collection.info

@@ -1,0 +1,77 @@
+"""Metrics by shots: the mean over tasks with its interval, one line a stage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metanlp.report.drawing import Palette, drawable, figure_as_png
+from metanlp.results import Results, Row
+
+
+def draw_shots(results: Results, colours: Mapping[str, int], palette: Palette) -> bytes:
+    """One panel a metric: the mean over tasks by shots with its interval, one line a stage, named at its end."""
+    metrics, shots = results.metrics(), results.shots()
+    across = 2 if len(metrics) in (2, 4) else min(3, len(metrics))
+    down = math.ceil(len(metrics) / across)
+    places = shot_places(shots)
+    with figure_as_png(max(3.8 * across, 4.6), 3.1 * down, palette) as (figure, png):
+        grid = figure.subplots(down, across, squeeze=False).flat
+        for axes, metric in zip(grid, [*metrics, *[""] * (across * down - len(metrics))], strict=True):
+            if metric:
+                _draw_metric(axes, [row for row in results.rows if row.metric == metric], places, colours, palette)
+                axes.set_title(metric, loc="left")
+            else:
+                axes.set_visible(False)
+    return png.getvalue()
+
+
+def shot_places(shots: Sequence[int]) -> dict[int, float]:
+    """Where numbers of shots stand on the axis: by their logarithm, and 0 as far before the first as the others are
+    apart on average."""
+    places = {count: math.log2(count) for count in shots if count}
+    ordered = sorted(places.values())
+    step = (ordered[-1] - ordered[0]) / (len(ordered) - 1) if len(ordered) > 1 else 1.0
+    if 0 in shots:
+        places[0] = ordered[0] - step if ordered else 0.0
+    return places
+
+
+def _draw_metric(axes: Any, rows: Sequence[Row], places: Mapping[int, float], colours: Mapping[str, int], palette: Palette) -> None:
+    stages = list(dict.fromkeys(row.stage for row in rows))
+    intervals = len({row.task for row in rows if row.task is not None}) > 1
+    span = (max(places.values()) - min(places.values())) or 1.0
+    ends: list[tuple[float, str, str]] = []
+    for number, stage in enumerate(stages):
+        own = sorted((row for row in rows if row.task is None and row.stage == stage), key=lambda row: row.shots)
+        aside = (number - (len(stages) - 1) / 2) * span * 0.014  # intervals stand beside each other
+        where = [places[row.shots] + aside for row in own]
+        colour = palette.of(colours[stage])
+        if intervals:
+            axes.vlines(where, [row.low for row in own], [row.high for row in own], color=colour, linewidth=1.1, alpha=0.75)
+        axes.plot(where, [row.value for row in own], color=colour, marker="o", markersize=4.5, linewidth=1.5)
+        ends.append((own[-1].value, drawable(stage), colour))
+    low, high = axes.get_ylim()
+    for height, (_, name, colour) in zip(_apart([end[0] for end in ends], (high - low) / 13), ends, strict=True):
+        axes.annotate(name, (max(places.values()) + span * 0.05, height), color=colour, va="center", annotation_clip=False)
+    axes.set_xticks(list(places.values()), [str(count) for count in places])
+    axes.set_xlim(min(places.values()) - span * 0.06, max(places.values()) + span * 0.03)
+    axes.set_xlabel("examples to adapt to (shots)")
+
+
+def _apart(heights: Sequence[float], least: float) -> list[float]:
+    """The heights, moved as little as needed for labels not to overlap."""
+    order = sorted(range(len(heights)), key=lambda at: heights[at])
+    groups: list[list[int]] = []
+
+    def spots(group: Sequence[int]) -> list[float]:
+        middle = sum(heights[at] for at in group) / len(group)
+        return [middle + (place - (len(group) - 1) / 2) * least for place in range(len(group))]
+
+    for at in order:
+        groups.append([at])
+        while len(groups) > 1 and spots(groups[-1])[0] - spots(groups[-2])[-1] < least:
+            groups[-2:] = [[*groups[-2], *groups[-1]]]
+    placed = {at: spot for group in groups for at, spot in zip(group, spots(group), strict=True)}
+    return [placed[at] for at in range(len(heights))]
