@@ -4,8 +4,8 @@
     python benchmarks/data.py --examples 1000 --json data.json
 
 Every row of the table is measured in processes of its own. "lists" is the floor: all examples as Python
-objects, drawn with `random`. MB is what opening and drawing added to the anonymous memory; mapped files, which
-the system can drop, are no part of it.
+objects, drawn with `random`. MB is what opening and drawing added to the anonymous memory, without mapped
+files, which the system can drop.
 """
 
 from __future__ import annotations

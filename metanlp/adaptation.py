@@ -118,12 +118,12 @@ def adapt_stack(
     Raises RuntimeError where adapting moved no support loss at all.
     """
     learner = parts.learner
-    prompts = [prompts_of(run.recipe.task, episode, episode.support) for episode in episodes]  # type: ignore[arg-type]
+    prompts = [prompts_of(run.recipe.task, episode, episode.support) for episode in episodes]
     batches = adapting_batches(parts.backbone, prompts, adapting, steps, seed_of(seed, "adapt"))
     batches = [batch.to(learner.device) for batch in batches]
     start = learner.spread(len(episodes))
     before = learner.losses(start, batches[0])
-    algorithm = run.recipe.stages[run.stage].algorithm.retuned(adapting)  # type: ignore[attr-defined]
+    algorithm = run.recipe.stages[run.stage].algorithm.retuned(adapting)
     with progress(show, steps, show=bool(show)) as advance:
         weights = own(algorithm.adapt(learner, start, Watched(batches, advance)))
     _require_moved(before, learner.losses(weights, batches[0]))
@@ -157,7 +157,7 @@ def _choose_steps(
     generator = torch.Generator().manual_seed(seed_of(run.recipe.seed, "held out") % 2**63)
     order = torch.randperm(len(examples), generator=generator).tolist()
     part = Episode(episode.task, episode.info, [examples[i] for i in order[count:]], [], index=0)
-    judged = [prompts_of(run.recipe.task, episode, [examples[i] for i in order[:count]])]  # type: ignore[arg-type]
+    judged = [prompts_of(run.recipe.task, episode, [examples[i] for i in order[:count]])]
     held_out = parts.backbone.encode(judged).to(parts.learner.device)
     losses = {0: float(parts.learner.losses(parts.learner.spread(1), held_out))}
     for share in TRIED:

@@ -64,8 +64,7 @@ def _check_episodes(recipe: Recipe, collection: TaskCollection, problems: Proble
             problems.add(f"stages.{name}: {error}")
     most = max(recipe.evaluation.shots)
     for name in ("valid", "test"):
-        split = collection.splits.get(name)
-        short = shortages(split, most) if split else []
+        short = shortages(collection.splits[name], most) if name in collection.splits else []
         for text in short[:SHOWN]:
             problems.add(f"{name}: {text} (evaluation.shots)")
         if len(short) > SHOWN:
@@ -104,7 +103,7 @@ def _about_tokens(run: Run, parts: Parts, split: TaskSplit) -> tuple[str, float,
         name = split.names[number * len(split) // min(EPISODES_READ, len(split))]
         task = split.task(name)
         for example in task.examples[:20]:
-            prompt = run.recipe.task.prompt_of(name, task.info, example)  # type: ignore[attr-defined]
+            prompt = run.recipe.task.prompt_of(name, task.info, example)
             for text in (prompt.input, prompt.output):
                 ids = backbone.tokenizer(text, add_special_tokens=False)["input_ids"]
                 counts["pieces"] += len(ids)

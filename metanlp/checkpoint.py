@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from torch import Tensor
 from metanlp.errors import UserError
 
 MANIFEST = "manifest.json"
+DAY = 24 * 60 * 60.0  # no save takes as long
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ def commit(target: Path, write: Callable[[Path], None]) -> Path:
     Whoever looks sees the old folder, or the new one, or (for an instant, where there was an old one) none; never a part.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.parent / f".{target.name}.{os.getpid()}.tmp"
+    _clear_leftovers(target.parent)
+    aside = target.parent / f".{target.name}.{platform.node()}.{os.getpid()}.tmp"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
@@ -69,7 +73,7 @@ def commit(target: Path, write: Callable[[Path], None]) -> Path:
             _sync(path)
         _sync(aside)
         if target.exists():
-            gone = target.parent / f".{target.name}.{os.getpid()}.old"
+            gone = aside.with_suffix(".old")
             target.rename(gone)
             aside.rename(target)
             shutil.rmtree(gone, ignore_errors=True)
@@ -106,6 +110,31 @@ def _read(place: Path) -> Checkpoint:
 
 def _by_age(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*") if re.fullmatch(r"step-\d{8}", path.name))
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Remove what killed processes left behind: of this machine at once, of others (whose processes we can't see) by age."""
+    for path in folder.glob(".*"):
+        made = re.fullmatch(r"\..+\.(\d+)\.(?:tmp|old)", path.name)
+        if made is None:
+            continue
+        here = path.stem.endswith(f".{platform.node()}.{made[1]}")
+        try:
+            nobodys = not _alive(int(made[1])) if here else time.time() - path.stat().st_mtime > DAY
+        except FileNotFoundError:
+            continue
+        if nobodys:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _sha256(path: Path) -> str:

@@ -148,7 +148,7 @@ def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
 
 def generate_queries(run: Run, parts: Parts, episodes: Sequence[Episode], options: Evaluation) -> list[list[str]]:
     """What the model writes for each episode's queries; rows of all tasks go together, a task's own padded with repeats."""
-    prompts = [prompts_of(run.recipe.task, episode, episode.query) for episode in episodes]  # type: ignore[arg-type]
+    prompts = [prompts_of(run.recipe.task, episode, episode.query) for episode in episodes]
     rows, longest = max(1, options.batch // len(episodes)), max(len(task) for task in prompts)
     written: list[list[str]] = [[] for _ in episodes]
     for at in range(0, longest, rows):

@@ -31,8 +31,7 @@ class Total:
         self.flat.zero_()
 
     def add(self, result: MetaGradient, tasks: int) -> None:
-        for name, grad in result.grads.items():
-            self.grads[name].add_(grad, alpha=tasks)
+        torch._foreach_add_([self.grads[name] for name in result.grads], list(result.grads.values()), alpha=tasks)
         self.flat[-COUNTS:] += self.flat.new_tensor([tasks, float(result.losses.sum()), result.passes, 0])
 
     def ask_to_stop(self) -> None:
@@ -78,6 +77,6 @@ def thaw_state(learner: Learner, optimizer: torch.optim.AdamW, checkpoint: Check
         moments.setdefault(name, {})[moment] = value
     for name, parameter in learner.fast.parameters.items():
         optimizer.state[parameter] = {
-            moment: value if moment == "step" else value.to(parameter.device) for moment, value in moments[name].items()
+            moment: value.to(parameter.device) for moment, value in moments[name].items()
         }
     return checkpoint.state

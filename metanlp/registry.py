@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from metanlp.errors import UserError, did_you_mean
 
@@ -33,7 +33,7 @@ class Registry:
         files = {module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_")}
         return sorted(files | set(self._classes))
 
-    def get(self, name: str) -> type:
+    def get(self, name: str) -> Any:
         """The class of that name; UserError with the nearest name where there is none."""
         known = self.names()
         if name not in known:

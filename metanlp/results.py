@@ -98,7 +98,7 @@ class Results:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "results.json"
         path.write_text(_json([asdict(row) for row in self.rows]), encoding="utf-8")
-        compared = {"split": self.split, "digest": self.digest, "environment": self.environment}
+        compared: dict[str, Any] = {"split": self.split, "digest": self.digest, "environment": self.environment}
         compared["comparisons"] = [asdict(comparison) for comparison in self.comparisons]
         (folder / "comparisons.json").write_text(_json(compared), encoding="utf-8")
         with (folder / "predictions.jsonl").open("w", encoding="utf-8") as file:
@@ -150,7 +150,7 @@ def _over_tasks(rows: Sequence[Row]) -> Row:
     first, seeds = rows[0], {row.seed for row in rows}
     return Row(
         first.collection, first.stage, first.algorithm, None, first.shots, first.seed if len(seeds) == 1 else None,
-        first.metric, sum(values) / len(values), interval and interval.low, interval and interval.high,
+        first.metric, sum(values) / len(values), interval.low if interval else None, interval.high if interval else None,
         first.passes, first.signature,
     )  # fmt: skip
 

@@ -54,8 +54,10 @@ class Run:
                 raise UserError(f"{folder} was made by another recipe (it differs in {keys}); choose another --out")
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            write_yaml(path, recipe.dump())
             (folder / "environment.json").write_text(json.dumps(environment(), indent=1))
+            aside = path.with_suffix(".tmp")
+            write_yaml(aside, recipe.dump())
+            aside.replace(path)  # at once: a part of a recipe would be another recipe
         return cls(folder, recipe, recipe.result)
 
     @classmethod
@@ -84,21 +86,29 @@ class Run:
     def checkpoints(self) -> Path:
         return self.place / "checkpoints"
 
+    @property
+    def model(self) -> Path:
+        """The slow weights of the finished stage, for `from_pretrained` or `peft`."""
+        return self.place / "model"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """Where the stage's weights are once it is trained to its last step."""
+        return self.checkpoints / f"step-{self.recipe.stages[self.stage].train.steps:08d}"
+
     def finished(self) -> bool:
         """Whether the stage has been trained to its last step."""
-        return (self.checkpoints / f"step-{self.recipe.stages[self.stage].train.steps:08d}" / MANIFEST).is_file()
+        return (self.last_checkpoint / MANIFEST).is_file()
 
     @cached_property
     def id(self) -> str:
         """A name for the very weights of this stage: an Adaptation belongs to one `id`."""
-        steps = self.recipe.stages[self.stage].train.steps
-        manifest = self.checkpoints / f"step-{steps:08d}" / MANIFEST
-        return hashlib.sha256(manifest.read_bytes()).hexdigest()[:16]
+        return hashlib.sha256((self.last_checkpoint / MANIFEST).read_bytes()).hexdigest()[:16]
 
     @property
     def algorithm(self) -> Any:
         """The stage's algorithm, adapting as the recipe says."""
-        return self.recipe.stages[self.stage].algorithm.retuned(self.recipe.adapting_of(self.stage))  # type: ignore[attr-defined]
+        return self.recipe.stages[self.stage].algorithm.retuned(self.recipe.adapting_of(self.stage))
 
     def build(self, device: Any = None) -> Parts:
         """The parts with the backbone's own weights, on `device` (by default a GPU where there is one)."""
@@ -128,15 +138,15 @@ class Run:
 
     def load_slow(self, learner: Learner) -> None:
         """Give `learner` the slow weights at the end of this stage."""
-        checkpoint = latest_checkpoint(self.checkpoints) if self.finished() else None
-        if checkpoint is None:
+        checkpoint = latest_checkpoint(self.checkpoints)
+        if checkpoint is None or checkpoint.state["step"] < self.recipe.stages[self.stage].train.steps:
             raise UserError(f"stage {self.stage!r} of {self.folder} is not trained to its end; `metanlp train` resumes it")
         set_slow(learner, checkpoint.tensors["slow"])
 
     @property
     def base(self) -> str:
         """The model that adapters of this run name as their base."""
-        return self.recipe.backbone.base(self.folder / "backbone")  # type: ignore[attr-defined]
+        return self.recipe.backbone.base(self.folder / "backbone")
 
 
 def save_memory(model: Any) -> None:

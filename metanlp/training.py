@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 
 from metanlp.adaptation import adapt_stack, check_adapting
-from metanlp.checkpoint import commit, latest_checkpoint, save_checkpoint
+from metanlp.checkpoint import commit, latest_checkpoint, save_checkpoint, verified
 from metanlp.config import Recipe
 from metanlp.data.sampler import EpisodeSampler, evaluation_episode
 from metanlp.data.seeds import seed_of
@@ -44,7 +44,7 @@ def meta_train(recipe: Recipe, folder: str | Path) -> Path:
         accelerator.init_trackers("tracking")
     with _signals() as received:
         for stage in recipe.stages:
-            if not run.at(stage).finished():
+            if not (verified(run.at(stage).last_checkpoint) and verified(run.at(stage).model)):
                 train_stage(run.at(stage), accelerator, received)
     accelerator.end_training()
     return run.folder
@@ -56,9 +56,12 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
     train, algorithm, learner = stage.train, stage.algorithm, parts.learner
     if stage.after is not None:
         run.at(stage.after).load_slow(learner)
-    optimizer = torch.optim.AdamW(learner.fast.parameters.values(), train.learning_rate, weight_decay=train.weight_decay)
+    optimizer = torch.optim.AdamW(
+        learner.fast.parameters.values(), train.learning_rate, weight_decay=train.weight_decay, fused=True
+    )
     saved = latest_checkpoint(run.checkpoints)
-    state = thaw_state(learner, optimizer, saved) if saved else {"step": 0, "passes": 0, "seconds": 0.0}
+    fresh: dict[str, Any] = {"step": 0, "passes": 0, "seconds": 0.0}
+    state = thaw_state(learner, optimizer, saved) if saved else fresh
     seed = seed_of(run.recipe.seed, run.stage)
     split = parts.collection.split("train").share(*train.share, seed=run.recipe.seed)
     sampler = EpisodeSampler(split, seed, train.support, train.query, train.temperature)
@@ -100,7 +103,7 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
             if stopping and done < train.steps:
                 raise Stopped(max(received, default=signal.SIGTERM))
     if main:
-        commit(run.place / "model", lambda place: export_model(place, run, parts))
+        commit(run.model, lambda place: export_model(place, run, parts))
     accelerator.wait_for_everyone()
 
 

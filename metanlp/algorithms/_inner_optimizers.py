@@ -17,8 +17,8 @@ class AdamState(NamedTuple):
     """First and second moments, `(tasks, *shape)`, after `steps` steps."""
 
     steps: int
-    first: list[Tensor]
-    second: list[Tensor]
+    first: tuple[Tensor, ...]
+    second: tuple[Tensor, ...]
 
 
 def sgd(weights: Weights, grads: Weights, learning_rate: float, out: Weights | None = None) -> Weights:

@@ -15,7 +15,7 @@ from metanlp.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 
 class EncoderDecoder:
@@ -24,7 +24,7 @@ class EncoderDecoder:
     Texts longer than `max_length` pieces, or than the model has positions, are cut.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         self.model, self.tokenizer = model, tokenizer
         config = model.config
         self.positions = getattr(config, "max_position_embeddings", None)  # T5 has no end of them

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, SerializeAsAny, model_validator
+from pydantic import Field, model_validator
 
 from metanlp.config.options import Options
+
+Registered = Any  # options of a registered class, which `build_recipe` has looked up and checked
 
 
 class Train(Options):
@@ -59,8 +61,8 @@ class Stage(Options):
     """One training run: an algorithm from a start."""
 
     after: str | None = Field(None, description="the stage whose weights this one starts from; empty: the backbone's own")
-    algorithm: SerializeAsAny[Options] = Field(description="joint, fomaml, reptile, or one of your own, with its options")
-    train: Train = Field(default_factory=Train, description="how it trains")
+    algorithm: Registered = Field(description="joint, fomaml, reptile, or one of your own, with its options")
+    train: Train = Field(default_factory=lambda: Train(), description="how it trains")
     adapting: Adapting | None = Field(None, description="how its result adapts; empty: as the recipe says")
 
     @model_validator(mode="after")
@@ -88,9 +90,9 @@ class Recipe(Options):
     """The complete, typed description of a run."""
 
     seed: int = Field(0, ge=0, description="every random draw is a function of it")
-    task: SerializeAsAny[Options] = Field(description="the task family and its data")
-    backbone: SerializeAsAny[Options] = Field(description="the pretrained transformer, or a small one from scratch")
-    fast_weights: SerializeAsAny[Options] = Field(description="which weights a task makes its own: full or lora")
+    task: Registered = Field(description="the task family and its data")
+    backbone: Registered = Field(description="the pretrained transformer, or a small one from scratch")
+    fast_weights: Registered = Field(description="which weights a task makes its own: full or lora")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of forward passes; weights stay fp32")
     gradient_checkpointing: bool = Field(False, description="less memory for a third more computing")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all pieces")
@@ -98,8 +100,8 @@ class Recipe(Options):
         ["tensorboard"], description="any of Accelerate's trackers by name; metrics.jsonl is always written"
     )
     stages: dict[str, Stage] = Field(min_length=1, description="trained in this order; the last one is the run's result")
-    adapting: Adapting = Field(default_factory=Adapting, description="how a trained start takes on a new task")
-    evaluation: Evaluation = Field(default_factory=Evaluation, description="what `metanlp evaluate` measures")
+    adapting: Adapting = Field(default_factory=lambda: Adapting(), description="how a trained start takes on a new task")
+    evaluation: Evaluation = Field(default_factory=lambda: Evaluation(), description="what `metanlp evaluate` measures")
 
     @model_validator(mode="after")
     def _stages_know_each_other(self) -> Recipe:

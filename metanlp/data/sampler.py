@@ -73,8 +73,8 @@ class EpisodeSampler:
             more = f" and {len(small) - _SHOWN} more" if len(small) > _SHOWN else ""
             names = ", ".join(small[:_SHOWN]) + more
             raise UserError(
-                f"{len(small)} of the {len(self.split)} tasks of the split {self.split.split} have no example "
-                f"to learn from and another to be judged on; add examples or remove these tasks: {names}"
+                f"{len(small)} of the {len(self.split)} tasks of the split {self.split.split} have no "
+                f"example to learn from and another to be judged on; add examples or remove tasks: {names}"
             )
 
 

@@ -49,7 +49,7 @@ class TranslationPipeline:
             written = [""] * len(ahead)
             for first in range(0, len(full), batch_size):
                 places = full[first : first + batch_size]
-                batch = [self.run.recipe.task.prompt_of(self.name, self.info, Example(ahead[at], "")) for at in places]  # type: ignore[attr-defined]
+                batch = [self.run.recipe.task.prompt_of(self.name, self.info, Example(ahead[at], "")) for at in places]
                 with self.parts.learner.using(self.weights):
                     found = self.parts.backbone.generate([batch], beams=num_beams, max_new_tokens=max_new_tokens)[0]
                 for at, text in zip(places, found, strict=True):

@@ -1,4 +1,4 @@
-"""What an evaluation found, for people: tables in plain text, a few sentences, plots, and a page with all of it."""
+"""What an evaluation found, for people: tables in plain text, sentences, plots, a page with all of it."""
 
 from metanlp.report.page import write_report
 from metanlp.report.text import samples, tables

@@ -23,6 +23,7 @@ def _choices(results: Results, run: Run) -> list[str]:
     recipe = run.recipe.evaluation
     stages = results.stages()
     own = [stage for stage in stages if stage in run.recipe.stages]
+    queries = max((len(each.sources) for each in results.predicted), default=recipe.queries)
     chosen: list[str] = []
     for other in stages:
         if other not in own:
@@ -34,7 +35,7 @@ def _choices(results: Results, run: Run) -> list[str]:
         "stages": (own, recipe.stages or [run.recipe.result]),
         "seeds": (seeds, sorted(recipe.seeds)),
         "metrics": (results.metrics(), recipe.metrics),
-        "queries": (max((len(each.sources) for each in results.predicted), default=recipe.queries), recipe.queries),
+        "queries": (queries, recipe.queries),
     }
     for name, (here, there) in measured.items():
         if here != there:

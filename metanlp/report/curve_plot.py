@@ -11,8 +11,8 @@ from metanlp.report.drawing import Palette, drawable, figure_as_png
 
 STYLES: dict[str, dict[str, Any]] = {
     "loss": {"linewidth": 1.0, "alpha": 0.55},
-    "valid_loss": {"linewidth": 1.4, "linestyle": (0, (4, 2)), "marker": "o", "markersize": 3.2, "fillstyle": "none"},
-    "valid_loss_adapted": {"linewidth": 1.8, "marker": "o", "markersize": 3.2},
+    "valid_loss": {"linewidth": 1.4, "linestyle": (0, (4, 2)), "marker": ".", "fillstyle": "none"},
+    "valid_loss_adapted": {"linewidth": 1.8, "marker": "."},
 }
 MOST_MARKERS = 40  # a line of more points is drawn without them
 CAPTIONS = {"loss": "training", "valid_loss": "validation tasks", "valid_loss_adapted": "validation, adapted"}
@@ -77,7 +77,7 @@ def _curve_legend(axes: Any, curves: Sequence[Curve], colours: Mapping[str, int]
         Line2D([], [], color=palette.ink, label=CAPTIONS[name], markerfacecolor=palette.ink, **STYLES[name])
         for name in measured
     ]
-    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.02), frameon=False, borderaxespad=0)
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 
 
 def _short(number: float) -> str:

@@ -1,4 +1,4 @@
-"""The report's folder: numbers as JSON, tables as text, plots as PNG, and one page of HTML that needs nothing else."""
+"""The report's folder: numbers as JSON, tables as text, plots, and one page that needs nothing else."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Pictures = dict[str, dict[str, bytes]]  # "curve", "shots" -> "light", "dark" ->
 def write_report(results: Results, run: Run, folder: Path) -> Path:
     """Write `results` of `run` into `folder`; returns the path of its report.html.
 
-    Beside it: results.json, comparisons.json and predictions.jsonl, table.txt, and, where matplotlib is installed,
-    curve.png and shots.png.
+    Beside it: results.json, comparisons.json, predictions.jsonl and table.txt, and where matplotlib is
+    installed curve.png and shots.png.
     """
     results.write(folder)
     text = "\n".join(tables(results, metric) for metric in results.metrics())

@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 
 from metanlp.results import Predicted, Results
 
-ALIKE = 0.5  # words at least so alike are compared letter by letter
+ALIKE = 0.6  # words at least so alike are compared letter by letter
 MARKS = ("Mn", "Mc", "Me", "Cf")  # what stands on a letter or ties letters together
 VIRAMA = 9  # its combining class
 ZERO_WIDTH_JOINER = "\u200d"
@@ -17,7 +17,7 @@ ZERO_WIDTH_JOINER = "\u200d"
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of an output: `same` as in the reference, `other`, or "" where a part of the reference is `missing`."""
+    """A part of an output: `same` as in the reference, `other`, or "" where something is `missing`."""
 
     kind: str
     text: str
@@ -41,8 +41,10 @@ class Sample:
 
 
 def choose_samples(results: Results, number: int) -> list[Sample]:
-    """Sentences at the largest number of shots, of tasks spread evenly over their names: in turns one that the last
-    stage got right and one it got wrong, the first of its kind in the task, or of the other kind where it has none.
+    """Sentences at the largest number of shots, of tasks spread evenly over their names.
+
+    In turns one that the last stage got right and one it got wrong: the first of its kind in the task,
+    or of the other kind where the task has none.
     """
     if not results.predicted:
         return []
@@ -66,8 +68,8 @@ def choose_samples(results: Results, number: int) -> list[Sample]:
 
 def _right_and_wrong(predicted: Predicted) -> tuple[list[int], list[int]]:
     pairs = list(zip(predicted.predictions, predicted.references, strict=True))
-    right = [index for index, pair in enumerate(pairs) if _same(*pair)]
-    return right, [index for index in range(len(pairs)) if index not in set(right)]
+    hits = [_same(*pair) for pair in pairs]
+    return [at for at, hit in enumerate(hits) if hit], [at for at, hit in enumerate(hits) if not hit]
 
 
 def _sample(found: dict[tuple[str, str], Predicted], task: str, stages: Sequence[str], index: int) -> Sample:
@@ -81,7 +83,7 @@ def _sample(found: dict[tuple[str, str], Predicted], task: str, stages: Sequence
 
 
 def differences(text: str, reference: str) -> list[Piece]:
-    """The pieces of `text`. Whole words are compared, and words that are alike by letters with their marks."""
+    """The pieces of `text`: whole words are compared, and words that are alike letter by letter."""
     pieces: list[Piece] = []
     for piece in _compared(_words(text), _words(reference)):
         if pieces and pieces[-1].kind == piece.kind != "missing":
@@ -128,11 +130,12 @@ def _words(text: str) -> list[str]:
 
 
 def _letters(text: str) -> list[str]:
-    """Letters with the marks that stand on them (accents, vowel signs) and what a joiner or virama ties to them."""
+    """Letters with the marks on them (accents, vowel signs) and what a joiner or virama ties to them."""
     tokens: list[str] = []
     for letter in text:
-        mark = unicodedata.category(letter) in MARKS
-        if tokens and (mark or tokens[-1][-1] == ZERO_WIDTH_JOINER or unicodedata.combining(tokens[-1][-1]) == VIRAMA):
+        before = tokens[-1][-1] if tokens else ""
+        tied = bool(before) and (before == ZERO_WIDTH_JOINER or unicodedata.combining(before) == VIRAMA)
+        if tied or (tokens and unicodedata.category(letter) in MARKS):
             tokens[-1] += letter
         else:
             tokens.append(letter)
@@ -144,6 +147,6 @@ def _same(text: str, reference: str) -> bool:
 
 
 def clean(text: str) -> str:
-    """On one line, without the control characters that a model may write and a terminal would obey."""
-    flat = text.replace("\r\n", "\n").replace("\n", " / ")
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(letter) == "Cc" else letter for letter in flat)
+    """On one line, composed (NFC), without the control characters that a terminal would obey."""
+    flat = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\n", " / ")
+    return "".join("\ufffd" if unicodedata.category(letter) == "Cc" else letter for letter in flat)

@@ -11,7 +11,7 @@ from metanlp.results import Results, Row
 
 
 def draw_shots(results: Results, colours: Mapping[str, int], palette: Palette) -> bytes:
-    """One panel a metric: the mean over tasks by shots with its interval, one line a stage, named at its end."""
+    """One panel a metric; each line is named at its end."""
     metrics, shots = results.metrics(), results.shots()
     across = 2 if len(metrics) in (2, 4) else min(3, len(metrics))
     down = math.ceil(len(metrics) / across)
@@ -20,7 +20,8 @@ def draw_shots(results: Results, colours: Mapping[str, int], palette: Palette) -
         grid = figure.subplots(down, across, squeeze=False).flat
         for axes, metric in zip(grid, [*metrics, *[""] * (across * down - len(metrics))], strict=True):
             if metric:
-                _draw_metric(axes, [row for row in results.rows if row.metric == metric], places, colours, palette)
+                rows = [row for row in results.rows if row.metric == metric]
+                draw_metric(axes, rows, places, {name: palette.of(at) for name, at in colours.items()})
                 axes.set_title(metric, loc="left")
             else:
                 axes.set_visible(False)
@@ -28,8 +29,7 @@ def draw_shots(results: Results, colours: Mapping[str, int], palette: Palette) -
 
 
 def shot_places(shots: Sequence[int]) -> dict[int, float]:
-    """Where numbers of shots stand on the axis: by their logarithm, and 0 as far before the first as the others are
-    apart on average."""
+    """Where numbers of shots stand on the axis: by their logarithm, and 0 by their mean distance before."""
     places = {count: math.log2(count) for count in shots if count}
     ordered = sorted(places.values())
     step = (ordered[-1] - ordered[0]) / (len(ordered) - 1) if len(ordered) > 1 else 1.0
@@ -38,29 +38,34 @@ def shot_places(shots: Sequence[int]) -> dict[int, float]:
     return places
 
 
-def _draw_metric(axes: Any, rows: Sequence[Row], places: Mapping[int, float], colours: Mapping[str, int], palette: Palette) -> None:
+def draw_metric(
+    axes: Any, rows: Sequence[Row], places: Mapping[int, float], colours: Mapping[str, str]
+) -> None:
     stages = list(dict.fromkeys(row.stage for row in rows))
     intervals = len({row.task for row in rows if row.task is not None}) > 1
     span = (max(places.values()) - min(places.values())) or 1.0
     ends: list[tuple[float, str, str]] = []
     for number, stage in enumerate(stages):
-        own = sorted((row for row in rows if row.task is None and row.stage == stage), key=lambda row: row.shots)
+        own = [row for row in rows if row.task is None and row.stage == stage]
+        own.sort(key=lambda row: row.shots)
         aside = (number - (len(stages) - 1) / 2) * span * 0.014  # intervals stand beside each other
         where = [places[row.shots] + aside for row in own]
-        colour = palette.of(colours[stage])
+        colour = colours[stage]
         if intervals:
-            axes.vlines(where, [row.low for row in own], [row.high for row in own], color=colour, linewidth=1.1, alpha=0.75)
+            axes.vlines(where, [row.low for row in own], [row.high for row in own], color=colour, linewidth=1)
         axes.plot(where, [row.value for row in own], color=colour, marker="o", markersize=4.5, linewidth=1.5)
         ends.append((own[-1].value, drawable(stage), colour))
     low, high = axes.get_ylim()
-    for height, (_, name, colour) in zip(_apart([end[0] for end in ends], (high - low) / 13), ends, strict=True):
-        axes.annotate(name, (max(places.values()) + span * 0.05, height), color=colour, va="center", annotation_clip=False)
+    heights = apart([height for height, _, _ in ends], (high - low) / 13)
+    beside = max(places.values()) + span * 0.05
+    for height, (_, name, colour) in zip(heights, ends, strict=True):
+        axes.annotate(name, (beside, height), color=colour, va="center", annotation_clip=False)
     axes.set_xticks(list(places.values()), [str(count) for count in places])
     axes.set_xlim(min(places.values()) - span * 0.06, max(places.values()) + span * 0.03)
     axes.set_xlabel("examples to adapt to (shots)")
 
 
-def _apart(heights: Sequence[float], least: float) -> list[float]:
+def apart(heights: Sequence[float], least: float) -> list[float]:
     """The heights, moved as little as needed for labels not to overlap."""
     order = sorted(range(len(heights)), key=lambda at: heights[at])
     groups: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""One metric's results as a table: a line for each start and each adapted stage, a column for each number of shots."""
+"""One metric's results as a table: a line a start and an adapted stage, a column a number of shots."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ Overall = dict[tuple[str, int], Row]
 
 
 def _zero_shot(overall: Overall, stages: Sequence[str], columns: int) -> list[Line]:
-    """The starts as they are. They do not see the examples, so that their one number holds in every column."""
+    """The starts as they are. They do not see the examples: their one number holds in every column."""
     starts = {stage: overall[stage, 0] for stage in stages if (stage, 0) in overall}
     if len(starts) > 1 and len({(row.value, row.low, row.high) for row in starts.values()}) == 1:
         stage, row = next(iter(starts.items()))

@@ -39,7 +39,8 @@ def _body(summary: Summary) -> list[str]:
     """Label and cells, in blocks of as many columns as fit."""
     heads = [f"{shots} shots" if shots != 1 else "1 shot" for shots in summary.shots]
     groups: list[list[tuple[str, list[str]]]] = [[("", heads)]]
-    groups[0] += [(line.label, [value(row, summary.has_intervals) for row in line.cells]) for line in summary.lines]
+    for line in summary.lines:
+        groups[0].append((line.label, [value(row, summary.has_intervals) for row in line.cells]))
     for versus in summary.versus:
         groups.append(
             [

@@ -66,7 +66,9 @@ def test_a_leak_says_where(make) -> None:
 
 def test_a_pair_says_where(make) -> None:
     train = [("a", "b"), ("c", "d"), ("Hi", "Hey"), ("Hi", "Hello")]
-    (leak,) = find_leaks(TaskCollection.open(make({"train/de": train, "test/zu": [("x", "y"), ("Hi", "Hello")]})))
+    (leak,) = find_leaks(
+        TaskCollection.open(make({"train/de": train, "test/zu": [("x", "y"), ("Hi", "Hello")]}))
+    )
     assert "test/zu.tsv:3 and train/de.tsv:5: 'Hi'" in str(leak)
 
 

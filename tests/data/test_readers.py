@@ -101,8 +101,10 @@ def test_of_arbitrary_bytes_every_row_is_kept_or_listed(
 
 def test_reasons_and_line_numbers_of_tsv(tmp_path: Path) -> None:
     rows = [
-        b"source\ttarget\tid\tpool", b"a\tb\t1\t", b"\xff\tb\t\t", b"", b"a\tc", b"a\tb\tc\td\te",
-        b" \tb\t\t", b"a\x07\tb\t\t", b"abcdefg\tb\t\t", b"a\tb\t2\tquery", b"a\tc\t\ttrain", b"a\td\t\tsupport",
+        b"source\ttarget\tid\tpool", b"a\tb\t1\t", b"\xff\tb\t\t", b"", b"a\tc",
+        b"a\tb\tc\td\te", b" \tb\t\t", b"a\x07\tb\t\t", b"abcdefg\tb\t\t", b"a\tb\t2\tquery",
+        b"a\tc\t\ttrain",
+        b"a\td\t\tsupport",
         "a\t\u2028\t\t".encode(), "\x85e\tb\t\t".encode(),
     ]  # fmt: skip
     path = write(tmp_path / "a.tsv", b"\n".join(rows))
