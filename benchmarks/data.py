@@ -30,8 +30,7 @@ def make(folder: Path, tasks: int, examples: int) -> None:
 
     (folder / "train").mkdir(parents=True)
     body = "".join(
-        f"the sentence with the number {i} in it\tder Satz mit der Nummer {i} darin\n"
-        for i in range(examples)
+        f"the sentence with the number {i} in it\tder Satz mit der Nummer {i} darin\n" for i in range(examples)
     )
     for task in range(tasks):
         (folder / "train" / f"task{task:05}.tsv").write_text(f"source\ttarget\n{body}", encoding="utf-8")
@@ -141,9 +140,7 @@ def main() -> None:
             "python": platform.python_version(),
             "machine": platform.machine(),
         }
-        options.json.write_text(
-            json.dumps(facts | {"support": SUPPORT, "query": QUERY, "rows": rows}, indent=1) + "\n"
-        )
+        options.json.write_text(json.dumps(facts | {"support": SUPPORT, "query": QUERY, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

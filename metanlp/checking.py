@@ -84,8 +84,8 @@ def _about_model(run: Run, parts: Parts, problems: Problems) -> Iterator[str]:
             yield text
             yield from warnings
             pieces = pieces or pieces_of_split
-    full = fast.stackable is False
-    gib = (4 * weights + 4 * learnt * (5 if full else 3)) / 2**30
+    copies = 3 if fast.stackable else 5  # gradient and AdamW's moments; the fast weights and their gradient besides
+    gib = (4 * weights + 4 * learnt * copies) / 2**30
     yield f"memory: about {gib:,.1f} GiB for weights, gradients and optimiser, and activations on top"
     for name, stage in run.recipe.stages.items():
         train = stage.train

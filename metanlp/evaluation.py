@@ -57,9 +57,9 @@ def evaluate(
     for each, _ in labelled:
         if not each.finished():
             raise UserError(f"stage {each.stage!r} of {each.folder} is not trained to its end; `metanlp train` resumes it")
-    parts = run.build("cpu")
-    collection, names = parts.collection, parts.collection.split(split).names
-    width = options.tasks_per_stack if parts.learner.fast.stackable else 1
+    collection = run.prepare()
+    names = collection.split(split).names
+    width = options.tasks_per_stack if run.recipe.fast_weights.stackable else 1
     jobs = [
         Job(each, label, tuple(names[at : at + width]), shots, seed, passes_of(each))
         for each, label in labelled

@@ -69,9 +69,7 @@ def sentence_bootstrap(
     """
     scorer = _Scorer(metric, predictions, references)
     sums = np.concatenate([scorer.statistics[picks].sum(axis=1) for picks in _picks(len(predictions), seed)])
-    low, high = _expanded_percentiles(
-        np.array([scorer.value(total) for total in sums]), len(predictions), level
-    )
+    low, high = _expanded_percentiles(np.array([scorer.value(total) for total in sums]), len(predictions), level)
     return Interval(scorer.value(scorer.statistics.sum(axis=0)), low, high)
 
 
@@ -92,9 +90,7 @@ def bootstrap_interval(values: Sequence[float], seed: int, level: float = 0.95) 
     return Interval(float(scores.mean()), *_expanded_percentiles(means, len(scores), level))
 
 
-def paired_bootstrap(
-    a: Sequence[float], b: Sequence[float], seed: int, level: float = 0.95
-) -> Comparison | None:
+def paired_bootstrap(a: Sequence[float], b: Sequence[float], seed: int, level: float = 0.95) -> Comparison | None:
     """By how much `a` beats `b` on the same tasks (a[i] and b[i] are of one task); None for fewer than two
     tasks.
 
@@ -116,9 +112,7 @@ class _Scorer:
 
     def __init__(self, metric: str, predictions: Sequence[str], references: Sequence[str]) -> None:
         if metric not in METRICS:
-            raise UserError(
-                f"no metric {metric!r}{did_you_mean(metric, METRICS)}; there are {', '.join(METRICS)}"
-            )
+            raise UserError(f"no metric {metric!r}{did_you_mean(metric, METRICS)}; there are {', '.join(METRICS)}")
         if len(predictions) != len(references) or not predictions:
             counts = f"{len(predictions)} predictions and {len(references)} references"
             raise ValueError(f"{metric}: {counts}; there must be as many of both, and some")

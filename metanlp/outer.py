@@ -58,17 +58,25 @@ def learning_rate(train: Train, step: int) -> float:
     return train.learning_rate * fall[train.decay]
 
 
-def freeze_state(learner: Learner, optimizer: torch.optim.AdamW, state: dict[str, Any]) -> Checkpoint:
-    """Slow weights and AdamW's moments by the weights' names, never by order."""
+def outer_optimizer(learner: Learner, train: Train) -> torch.optim.Optimizer:
+    """Steps the slow weights along the meta-gradient."""
+    weights = list(learner.fast.parameters.values())
+    kind = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[train.optimizer]
+    return kind(weights, lr=train.learning_rate, weight_decay=train.weight_decay, fused=True)
+
+
+def freeze_state(learner: Learner, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> Checkpoint:
+    """Slow weights and the optimiser's moments by the weights' names, never by order."""
     moments = {
         f"{name}|{key}": value
         for name, parameter in learner.fast.parameters.items()
         for key, value in optimizer.state[parameter].items()
+        if isinstance(value, Tensor)  # SGD keeps an empty momentum
     }
     return Checkpoint({"slow": learner.slow(), "optimizer": moments}, state)
 
 
-def thaw_state(learner: Learner, optimizer: torch.optim.AdamW, checkpoint: Checkpoint) -> dict[str, Any]:
+def thaw_state(learner: Learner, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> dict[str, Any]:
     """The inverse of `freeze_state`, into the learner and the optimiser; returns the plain state."""
     set_slow(learner, checkpoint.tensors["slow"])
     moments: dict[str, dict[str, Tensor]] = {}
@@ -77,6 +85,6 @@ def thaw_state(learner: Learner, optimizer: torch.optim.AdamW, checkpoint: Check
         moments.setdefault(name, {})[moment] = value
     for name, parameter in learner.fast.parameters.items():
         optimizer.state[parameter] = {
-            moment: value.to(parameter.device) for moment, value in moments[name].items()
+            moment: value.to(parameter.device) for moment, value in moments.get(name, {}).items()
         }
     return checkpoint.state

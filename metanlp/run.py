@@ -110,18 +110,23 @@ class Run:
         """The stage's algorithm, adapting as the recipe says."""
         return self.recipe.stages[self.stage].algorithm.retuned(self.recipe.adapting_of(self.stage))
 
+    def prepare(self) -> TaskCollection:
+        """Make what is made once (the collection's Arrow files, a small backbone); returns the collection."""
+        recipe, home = self.recipe, self.folder / "backbone"
+        collection = recipe.task.load()
+        if recipe.backbone.made and not home.exists():
+            texts = lambda: _training_texts(collection)  # noqa: E731
+            commit(home, lambda aside: recipe.backbone.prepare(aside, texts, recipe.seed))
+        return collection
+
     def build(self, device: Any = None) -> Parts:
         """The parts with the backbone's own weights, on `device` (by default a GPU where there is one)."""
         import torch
 
         from metanlp.learner import Learner
 
-        recipe: Any = self.recipe
-        collection = recipe.task.load()
+        recipe, collection = self.recipe, self.prepare()
         home = self.folder / "backbone"
-        if recipe.backbone.made and not home.exists():
-            texts = lambda: _training_texts(collection)  # noqa: E731
-            commit(home, lambda aside: recipe.backbone.prepare(aside, texts, recipe.seed))
         backbone = recipe.backbone.load(home)
         backbone.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if recipe.gradient_checkpointing:

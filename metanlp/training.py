@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from metanlp.data.seeds import seed_of
 from metanlp.encoding import encode_episodes, prompts_of
 from metanlp.errors import Stopped
 from metanlp.logbook import Logbook
-from metanlp.outer import Total, freeze_state, learning_rate, thaw_state
+from metanlp.outer import Total, freeze_state, learning_rate, outer_optimizer, thaw_state
 from metanlp.progress import progress
 from metanlp.run import Parts, Run
 from metanlp.saving import export_model
@@ -39,7 +40,7 @@ def meta_train(recipe: Recipe, folder: str | Path) -> Path:
     accelerator = Accelerator(log_with=_trackers(recipe), project_dir=str(folder), cpu=cpu)
     with accelerator.main_process_first():
         run = Run.create(recipe, Path(folder))
-        run.build("cpu")  # makes what is made once: Arrow files, the tokenizer, a small backbone's first weights
+        run.prepare()
     if recipe.trackers:
         accelerator.init_trackers("tracking")
     with _signals() as received:
@@ -56,9 +57,7 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
     train, algorithm, learner = stage.train, stage.algorithm, parts.learner
     if stage.after is not None:
         run.at(stage.after).load_slow(learner)
-    optimizer = torch.optim.AdamW(
-        learner.fast.parameters.values(), train.learning_rate, weight_decay=train.weight_decay, fused=True
-    )
+    optimizer = outer_optimizer(learner, train)
     saved = latest_checkpoint(run.checkpoints)
     fresh: dict[str, Any] = {"step": 0, "passes": 0, "seconds": 0.0}
     state = thaw_state(learner, optimizer, saved) if saved else fresh
@@ -121,6 +120,13 @@ def validation_losses(run: Run, parts: Parts) -> dict[str, float]:
         before.append(float(parts.learner.losses(parts.learner.spread(1), query)))
         after.append(float(parts.learner.losses(adapted, query)))
     return {"valid_loss": sum(before) / len(before), "valid_loss_adapted": sum(after) / len(after)}
+
+
+def _require_joined(accelerator: Accelerator) -> None:
+    """RuntimeError where processes that were launched together would train alone, each over the others' files."""
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes != launched:
+        raise RuntimeError(f"{launched} processes were launched, but Accelerate joined {accelerator.num_processes}")
 
 
 def _trackers(recipe: Recipe) -> list[Any] | None:

@@ -57,15 +57,11 @@ def test_lengths_must_agree(metric: str) -> None:
             score(metric, predictions, references)
         with pytest.raises(ValueError, match="there must be as many of both"):
             sentence_bootstrap(metric, predictions, references, seed=0)
-    assert score(metric, ["a b c d e f"], ["a b c d e f"]).value == pytest.approx(
-        0 if metric == "TER" else 100
-    )
+    assert score(metric, ["a b c d e f"], ["a b c d e f"]).value == pytest.approx(0 if metric == "TER" else 100)
 
 
 def test_unknown_metric() -> None:
-    with pytest.raises(
-        UserError, match=r"no metric 'chrf' \(did you mean 'chrF'\?\); there are chrF, chrF\+\+, BLEU"
-    ):
+    with pytest.raises(UserError, match=r"no metric 'chrf' \(did you mean 'chrF'\?\); there are chrF, chrF\+\+, BLEU"):
         score("chrf", ["a"], ["a"])
 
 
@@ -118,9 +114,7 @@ def test_twelve_tasks_are_covered_as_often_as_promised() -> None:
     assert 0.92 <= covered / 300 <= 0.98  # the plain percentile interval covers 0.90
 
 
-@pytest.mark.parametrize(
-    ("freedom", "t"), [(1, 12.7062), (2, 4.30265), (11, 2.20099), (59, 2.00100), (10**5, 1.95999)]
-)
+@pytest.mark.parametrize(("freedom", "t"), [(1, 12.7062), (2, 4.30265), (11, 2.20099), (59, 2.00100), (10**5, 1.95999)])
 def test_t_is_that_of_the_tables(freedom: int, t: float) -> None:
     assert _t_quantile(0.975, freedom) == pytest.approx(t, rel=1e-4)
 

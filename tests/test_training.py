@@ -83,8 +83,7 @@ class Server:
 def server() -> Iterator[Server]:
     server = Server()
     yield server
-    server.process.stdin.close()
-    server.process.wait(timeout=30)
+    server.process.communicate(timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -272,6 +271,9 @@ import metanlp.training as training
 from metanlp.config.load import build_recipe
 from metanlp.errors import Stopped
 
+end_training = training.Accelerator.end_training
+training.Accelerator.end_training = lambda self: None  # it parts the processes, which have more to do
+ends = []
 for job in json.load(open(sys.argv[1])):
     if job["stop_at"] and os.environ["RANK"] == "1":  # one rank alone is asked to stop
         encode, calls = training.encode_episodes, []
@@ -288,7 +290,9 @@ for job in json.load(open(sys.argv[1])):
         ended = "stopped"
     if job["stop_at"] and os.environ["RANK"] == "1":
         training.encode_episodes = encode
-    open(job["folder"] + "." + os.environ["RANK"], "w").write(ended)
+    ends.append(ended)
+end_training(training.Accelerator())
+open(sys.argv[2] + os.environ["RANK"], "w").write(" ".join(ends))
 """
 
 
@@ -302,16 +306,14 @@ def test_two_processes_run_the_same_experiment(server: Server, ciphers: Path, un
     ]
     (tmp_path / "jobs.json").write_text(json.dumps(jobs))
     (tmp_path / "driver.py").write_text(LAUNCHED)
-    for chosen in ([0], [1], [2], [3]):
-        (tmp_path / "jobs.json").write_text(json.dumps([jobs[index] for index in chosen]))
-        launch(tmp_path)
-        ended = {(tmp_path / f"{Path(jobs[chosen[0]]['folder']).name}.{rank}").read_text() for rank in (0, 1)}
-        assert ended == {"stopped" if chosen == [2] else "done"}
+    launch(tmp_path)
+    assert [(tmp_path / f"ended.{rank}").read_text() for rank in (0, 1)] == ["done done stopped done"] * 2
     for name, kind in (("full", "full"), ("lora", "lora"), ("stopped", "full")):
         found, wanted = final_weights(tmp_path / name), final_weights(unbroken(kind))
         assert found.keys() == wanted.keys()
         for key in wanted:
-            if "/slow/" in key:
+            # softmax does not see a key's bias: its gradient is rounding, which Adam divides by itself
+            if "/slow/" in key and "k_proj.bias" not in key:
                 torch.testing.assert_close(found[key], wanted[key], rtol=0, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}")
         for stage in TWO_STAGES:
             lines = read_logbook(tmp_path / name / stage / "metrics.jsonl")
@@ -325,6 +327,6 @@ def launch(folder: Path) -> None:
     """As `torchrun` does; `accelerate launch --cpu --num_processes 2` starts one process on a single machine."""
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += [str(folder / "driver.py"), str(folder / "jobs.json")]
+    command += [str(folder / "driver.py"), str(folder / "jobs.json"), str(folder / "ended.")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -73,7 +73,7 @@ class Tiny(Options):
         """The model in float32 and its tokenizer, as `prepare` saved them."""
         from metanlp.backbones.seq2seq import Seq2Seq
 
-        return Seq2Seq(model=self.base(folder), revision=None, max_length=self.max_length).load(folder)
+        return Seq2Seq(model=self.base(folder), max_length=self.max_length).load(folder)
 
     def base(self, folder: Path) -> str:
         """The model that adapters of this run name as their base."""

@@ -12,7 +12,7 @@ Registered = Any  # options of a registered class, which `build_recipe` has look
 
 
 class Train(Options):
-    """How long, on what, and with which outer optimiser (AdamW) a stage trains."""
+    """How long, on what, and with which outer optimiser a stage trains."""
 
     steps: int = Field(1000, ge=1, description="outer steps")
     meta_batch: int = Field(8, ge=1, description="episodes (tasks drawn) in an outer step, over all processes")
@@ -28,10 +28,11 @@ class Train(Options):
         description="tasks in one pass; empty: as many as the fast weights allow. Set it, and dropout "
         "is the same in any number of processes"
     )
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="outer optimiser")
     learning_rate: float = Field(1e-3, gt=0, description="outer learning rate at its highest")
     warmup: int = Field(0, ge=0, description="steps over which the learning rate rises from 0")
     decay: Literal["none", "linear", "cosine"] = Field("cosine", description="how the learning rate falls after that")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay of the outer optimiser")
     clip: float | None = Field(1.0, gt=0, description="the meta-gradient's largest norm; empty: not clipped")
     log_every: int = Field(10, ge=1, description="steps between lines in metrics.jsonl")
     validate_every: int = Field(0, ge=0, description="steps between measurements on validation tasks; 0: never")
@@ -62,7 +63,7 @@ class Stage(Options):
 
     after: str | None = Field(None, description="the stage whose weights this one starts from; empty: the backbone's own")
     algorithm: Registered = Field(description="joint, fomaml, reptile, or one of your own, with its options")
-    train: Train = Field(default_factory=lambda: Train(), description="how it trains")
+    train: Train = Field(default_factory=Train, description="how it trains")
     adapting: Adapting | None = Field(None, description="how its result adapts; empty: as the recipe says")
 
     @model_validator(mode="after")
@@ -100,8 +101,8 @@ class Recipe(Options):
         ["tensorboard"], description="any of Accelerate's trackers by name; metrics.jsonl is always written"
     )
     stages: dict[str, Stage] = Field(min_length=1, description="trained in this order; the last one is the run's result")
-    adapting: Adapting = Field(default_factory=lambda: Adapting(), description="how a trained start takes on a new task")
-    evaluation: Evaluation = Field(default_factory=lambda: Evaluation(), description="what `metanlp evaluate` measures")
+    adapting: Adapting = Field(default_factory=Adapting, description="how a trained start takes on a new task")
+    evaluation: Evaluation = Field(default_factory=Evaluation, description="what `metanlp evaluate` measures")
 
     @model_validator(mode="after")
     def _stages_know_each_other(self) -> Recipe:

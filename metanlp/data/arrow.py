@@ -74,9 +74,7 @@ class _SplitWriter:
         self._rows: list[tuple[str, str, str, str, int]] = []
         self._characters = 0
 
-    def add_task(
-        self, path: Path, folder: Path, limit: int, digest: Any, log: IO[str], rejected: Counter[str]
-    ) -> None:
+    def add_task(self, path: Path, folder: Path, limit: int, digest: Any, log: IO[str], rejected: Counter[str]) -> None:
         pools = bytearray()
         digest.update(f"\n\n{path.relative_to(folder).as_posix()}".encode())
         for line, row in read_rows(path, limit):
@@ -124,9 +122,7 @@ class ArrowRows:
         self._starts = [0, *np.cumsum([batch.num_rows for batch in self._batches]).tolist()]
         self._columns = [batch.columns for batch in self._batches]
         order = cache / f"{split}.order"
-        self.order = (
-            np.memmap(order, dtype=np.int32, mode="r") if order.stat().st_size else np.empty(0, np.int32)
-        )
+        self.order = np.memmap(order, dtype=np.int32, mode="r") if order.stat().st_size else np.empty(0, np.int32)
 
     def __len__(self) -> int:
         return self._starts[-1]

@@ -59,9 +59,7 @@ class TaskCollection:
         self.splits = {name: self._open_split(name, list(tasks)) for name, tasks in files.items()}
 
     @classmethod
-    def open(
-        cls, path: Path | str, family: str | None = None, made_by: str = "", limit: int = LIMIT
-    ) -> TaskCollection:
+    def open(cls, path: Path | str, family: str | None = None, made_by: str = "", limit: int = LIMIT) -> TaskCollection:
         """The collection in that folder; reads all its files the first time and after they changed.
 
         `family` is what the reader expects, `made_by` the command to name where the folder does not exist,
@@ -80,9 +78,7 @@ class TaskCollection:
         files = task_files(path, problems)
         names = [name for tasks in files.values() for name in tasks]
         for name in facts.tasks.keys() - set(names):
-            problems.add(
-                f"collection.yaml tells about a task {name!r} that has no file{did_you_mean(name, names)}"
-            )
+            problems.add(f"collection.yaml tells about a task {name!r} that has no file{did_you_mean(name, names)}")
         problems.raise_if_any()
         return cls(path, facts, files, _cached(path, files, limit))
 

@@ -23,9 +23,7 @@ def task_files(folder: Path, problems: Problems) -> Files:
             problems.add(f"{other.name}/ is no split; the folders of a collection are {', '.join(SPLITS)}")
     found = {split: _split_files(folder / split, problems) for split in SPLITS if (folder / split).is_dir()}
     if not any(found.values()):
-        problems.add(
-            f"there are no tasks; put one file a task (NAME.tsv) into the folders {', '.join(SPLITS)}"
-        )
+        problems.add(f"there are no tasks; put one file a task (NAME.tsv) into the folders {', '.join(SPLITS)}")
     homes: dict[str, str] = {}
     for split, tasks in found.items():
         for name in tasks:
@@ -44,9 +42,7 @@ def _split_files(folder: Path, problems: Problems) -> dict[str, Path]:
         name = task_name(path)
         other = partner(path)
         if name is None or not path.is_file():
-            problems.add(
-                f"{place} is no task; tasks are .tsv, .jsonl, .parquet and pairs .source.txt, .target.txt"
-            )
+            problems.add(f"{place} is no task; tasks are .tsv, .jsonl, .parquet and pairs .source.txt, .target.txt")
         elif other is not None and not other.exists():
             problems.add(f"{place} has no partner {other.name}")
         elif other is not None and path.name.endswith(".target.txt"):
@@ -54,9 +50,7 @@ def _split_files(folder: Path, problems: Problems) -> dict[str, Path]:
         elif not _NAME.fullmatch(name):
             problems.add(f"{place}: a task name is made of the letters A-Z and a-z, digits, `.`, `_` and `-`")
         elif name in tasks:
-            problems.add(
-                f"task {name!r} has two files, {folder.name}/{tasks[name].name} and {place}; keep one"
-            )
+            problems.add(f"task {name!r} has two files, {folder.name}/{tasks[name].name} and {place}; keep one")
         else:
             tasks[name] = path
     return dict(sorted(tasks.items()))

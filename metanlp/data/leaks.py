@@ -150,7 +150,5 @@ def _same_names(collection: TaskCollection) -> Iterator[Leak]:
         for name in tasks.names:
             other_split, other = seen.setdefault(name.lower(), (split, name))
             if other_split != split:
-                sentence = (
-                    f"{split}/{name} and {other_split}/{other} differ in capitals only; one task or two?"
-                )
+                sentence = f"{split}/{name} and {other_split}/{other} differ in capitals only; one task or two?"
                 yield Leak("name", split, name, 1, sentence)

@@ -80,9 +80,7 @@ def _format_of(path: Path) -> Callable[[Path], Iterator[Row]]:
     for suffix, read in _FORMATS.items():
         if path.name.endswith(suffix):
             return read
-    hint = (
-        "; save it as tab-separated text (.tsv)" if path.suffix.lower() in (".csv", ".xlsx", ".ods") else ""
-    )
+    hint = "; save it as tab-separated text (.tsv)" if path.suffix.lower() in (".csv", ".xlsx", ".ods") else ""
     raise UserError(
         f"{path}: examples are read from .tsv, .jsonl and .parquet files "
         f"and from pairs NAME{_SOURCE} and NAME{_TARGET}{hint}"
@@ -100,9 +98,7 @@ def _tsv(path: Path) -> Iterator[Row]:
     lines = _lines(path)
     _, first = next(lines, (1, None))
     if first is None:
-        raise UserError(
-            f"{path} is empty; its first line should name the columns, tab-separated: source, target"
-        )
+        raise UserError(f"{path} is empty; its first line should name the columns, tab-separated: source, target")
     try:
         columns = first.decode("utf-8").split("\t")
     except UnicodeDecodeError as error:

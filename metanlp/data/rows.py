@@ -88,12 +88,7 @@ class RowCheck:
             return "missing column"
         if not _KNOWN.issuperset(fields):
             return "unknown column"
-        if not (
-            isinstance(source, str)
-            and isinstance(target, str)
-            and isinstance(id_, str)
-            and isinstance(pool, str)
-        ):
+        if not (isinstance(source, str) and isinstance(target, str) and isinstance(id_, str) and isinstance(pool, str)):
             return "wrong type"
         try:
             pair = f"{source}\t{target}".encode()

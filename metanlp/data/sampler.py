@@ -27,9 +27,7 @@ class EpisodeSampler:
     even for that.
     """
 
-    def __init__(
-        self, split: TaskSplit, seed: int, support: int, query: int, temperature: float = 1.0
-    ) -> None:
+    def __init__(self, split: TaskSplit, seed: int, support: int, query: int, temperature: float = 1.0) -> None:
         if len(split) == 0:
             raise UserError(f"the split {split.split} has no tasks to draw from")
         self.split, self.seed, self.support, self.query = split, seed, support, query
@@ -46,13 +44,9 @@ class EpisodeSampler:
         support_count, query_count = _shares(self.split.pools[task].tolist(), self.support, self.query)
         support, query = _draw(self.split, task, support_count, query_count, (self.seed, "examples", index))
         name = self.split.names[task]
-        return Episode(
-            name, self.split.info(name), _cycle(support, self.support), _cycle(query, self.query), index
-        )
+        return Episode(name, self.split.info(name), _cycle(support, self.support), _cycle(query, self.query), index)
 
-    def at_step(
-        self, step: int, rank: int, world_size: int, meta_batch: int, stack: int
-    ) -> list[list[Episode]]:
+    def at_step(self, step: int, rank: int, world_size: int, meta_batch: int, stack: int) -> list[list[Episode]]:
         """This rank's part of an outer step's episodes, in stacks of `stack` (the last may be smaller).
 
         Episodes of like length share a stack, so that little of it is padding. The stacks are dealt out to

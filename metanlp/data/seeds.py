@@ -38,9 +38,7 @@ class Draws:
 
     def below(self, limits: Sequence[int]) -> list[int]:
         """For every limit a whole number from 0 up to, not including, it."""
-        return [
-            (raw * limit) >> 64 for raw, limit in zip(self.raw(len(limits)).tolist(), limits, strict=True)
-        ]
+        return [(raw * limit) >> 64 for raw, limit in zip(self.raw(len(limits)).tolist(), limits, strict=True)]
 
     def raw(self, count: int) -> np.ndarray:
         """(count,) 64 random bits each."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 class Full(Options):
     """The weights themselves."""
 
+    stackable: ClassVar[bool] = False  # the model can hold the weights of one task only
+
     match: str = Field(".*", description="regular expression; weights whose name it finds are fast, the others frozen")
 
     def attach(self, model: nn.Module, seed: int) -> FullWeights:
@@ -39,7 +41,7 @@ class Full(Options):
 class FullWeights:
     """Parameters whose storage can be exchanged for a task's: no copy is made, and the modules never notice."""
 
-    stackable = False  # the model can hold the weights of one task only
+    stackable = Full.stackable
 
     def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
         self.parameters = parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,8 @@ QUERY_AND_VALUE = ("q", "v", "q_proj", "v_proj", "query", "value")
 @FAST_WEIGHTS.register("lora")
 class Lora(Options):
     """Adds scale * B A to chosen linear layers: A is `(r, in)`, B is `(out, r)` and starts at zero."""
+
+    stackable: ClassVar[bool] = True  # one pass runs the weights of many tasks
 
     r: int = Field(8, ge=1, description="rank of the adapters")
     alpha: float = Field(16.0, gt=0, description="their output is scaled by alpha / r")
@@ -65,7 +67,7 @@ def _linears(model: nn.Module, targets: list[str]) -> list[str]:
 class LoraWeights:
     """The adapters of a model. `parameters` are the slow ones, named as PEFT names them."""
 
-    stackable = True
+    stackable = Lora.stackable
 
     def __init__(self, options: Lora, layers: dict[str, StackedLinear], targets: list[str]) -> None:
         self.options, self.layers, self.targets = options, layers, targets

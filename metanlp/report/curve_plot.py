@@ -42,6 +42,8 @@ def _draw_stage(axes: Any, curve: Curve, parent: Curve | None, colour: str) -> N
             values = smoothed(values)
             axes.plot(line.passes, line.values, color=colour, linewidth=0.7, alpha=0.22)
         style = STYLES[name] | ({"marker": ""} if len(values) > MOST_MARKERS else {})
+        if len(values) == 1:
+            style["marker"] = "."
         axes.plot(line.passes, values, color=colour, markerfacecolor=colour, **style)
         if parent and name in parent.lines:
             before = parent.lines[name]
@@ -60,8 +62,6 @@ def _loss_axis(axes: Any, losses: Sequence[float]) -> None:
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    elif losses:
-        axes.set_ylim(bottom=0)
 
 
 def _curve_legend(axes: Any, curves: Sequence[Curve], colours: Mapping[str, int], palette: Palette) -> None:

@@ -22,12 +22,8 @@ class Palette:
         return self.stages[number % len(self.stages)]
 
 
-LIGHT = Palette(
-    "#222222", "#8a8a86", "#fffff8", ("#6b6b68", "#b4490a", "#0b63a5", "#1b7a4b", "#87459a", "#7a6400")
-)
-DARK = Palette(
-    "#dddddd", "#80807c", "#161616", ("#a5a5a2", "#f0975a", "#6cb4ee", "#67c795", "#cf9be0", "#cfc05a")
-)
+LIGHT = Palette("#222222", "#8a8a86", "#fffff8", ("#6b6b68", "#b4490a", "#0b63a5", "#1b7a4b", "#87459a", "#7a6400"))
+DARK = Palette("#dddddd", "#80807c", "#161616", ("#a5a5a2", "#f0975a", "#6cb4ee", "#67c795", "#cf9be0", "#cfc05a"))
 
 
 def can_draw() -> bool:

@@ -33,8 +33,7 @@ def write_report(results: Results, run: Run, folder: Path) -> Path:
     results.write(folder)
     text = "\n".join(tables(results, metric) for metric in results.metrics())
     (folder / "table.txt").write_text(text, encoding="utf-8")
-    names = list(dict.fromkeys([*run.recipe.stages, *results.stages()]))
-    colours = {name: number for number, name in enumerate(_measured_first(names, results.stages()))}
+    colours = _colours(results.stages(), run)
     curves = training_curves(run)
     pictures = _pictures(results, curves, colours) if can_draw() else {}
     for name in ("curve", "shots"):
@@ -47,8 +46,10 @@ def write_report(results: Results, run: Run, folder: Path) -> Path:
     return page
 
 
-def _measured_first(names: Sequence[str], measured: Sequence[str]) -> list[str]:
-    return [*measured, *(name for name in names if name not in measured)]
+def _colours(measured: Sequence[str], run: Run) -> dict[str, int]:
+    """A number for each stage: 0, which is grey, for what others are measured against."""
+    names = dict.fromkeys([*measured, *run.recipe.stages])
+    return {name: number for number, name in enumerate(names, start=0 if len(measured) > 1 else 1)}
 
 
 def _pictures(results: Results, curves: Sequence[Curve], colours: Mapping[str, int]) -> Pictures:
@@ -59,9 +60,7 @@ def _pictures(results: Results, curves: Sequence[Curve], colours: Mapping[str, i
     return drawn
 
 
-def _page(
-    results: Results, run: Run, curves: Sequence[Curve], pictures: Pictures, colours: Mapping[str, int]
-) -> str:
+def _page(results: Results, run: Run, curves: Sequence[Curve], pictures: Pictures, colours: Mapping[str, int]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     from metanlp.config.explain import explained

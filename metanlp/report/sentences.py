@@ -86,6 +86,10 @@ def differences(text: str, reference: str) -> list[Piece]:
     """The pieces of `text`: whole words are compared, and words that are alike letter by letter."""
     pieces: list[Piece] = []
     for piece in _compared(_words(text), _words(reference)):
+        around = [kept.kind for kept in [*pieces[-2:], piece]] == ["other", "same", "other"]
+        if around and not any(letter.isalnum() for letter in pieces[-1].text):  # a space or a sign between two
+            gap = pieces.pop().text
+            piece = Piece("other", pieces.pop().text + gap + piece.text)
         if pieces and pieces[-1].kind == piece.kind != "missing":
             piece = Piece(piece.kind, pieces.pop().text + piece.text)
         pieces.append(piece)

@@ -13,7 +13,7 @@ from metanlp.results import Results, Row
 def draw_shots(results: Results, colours: Mapping[str, int], palette: Palette) -> bytes:
     """One panel a metric; each line is named at its end."""
     metrics, shots = results.metrics(), results.shots()
-    across = 2 if len(metrics) in (2, 4) else min(3, len(metrics))
+    across = min(2, len(metrics))
     down = math.ceil(len(metrics) / across)
     places = shot_places(shots)
     with figure_as_png(max(3.8 * across, 4.6), 3.1 * down, palette) as (figure, png):
@@ -38,9 +38,7 @@ def shot_places(shots: Sequence[int]) -> dict[int, float]:
     return places
 
 
-def draw_metric(
-    axes: Any, rows: Sequence[Row], places: Mapping[int, float], colours: Mapping[str, str]
-) -> None:
+def draw_metric(axes: Any, rows: Sequence[Row], places: Mapping[int, float], colours: Mapping[str, str]) -> None:
     stages = list(dict.fromkeys(row.stage for row in rows))
     intervals = len({row.task for row in rows if row.task is not None}) > 1
     span = (max(places.values()) - min(places.values())) or 1.0
@@ -57,11 +55,11 @@ def draw_metric(
         ends.append((own[-1].value, drawable(stage), colour))
     low, high = axes.get_ylim()
     heights = apart([height for height, _, _ in ends], (high - low) / 13)
-    beside = max(places.values()) + span * 0.05
+    beside = max(places.values()) + span * 0.06
     for height, (_, name, colour) in zip(heights, ends, strict=True):
         axes.annotate(name, (beside, height), color=colour, va="center", annotation_clip=False)
     axes.set_xticks(list(places.values()), [str(count) for count in places])
-    axes.set_xlim(min(places.values()) - span * 0.06, max(places.values()) + span * 0.03)
+    axes.set_xlim(min(places.values()) - span * 0.06, max(places.values()) + span * 0.04)
     axes.set_xlabel("examples to adapt to (shots)")
 
 

@@ -15,9 +15,7 @@ Make = Callable[..., Path]
 def make(tmp_path: Path) -> Make:
     """make({"train/zu": [("one", "kunye"), ...]}, parallel=True): a folder; rows may have id and pool."""
 
-    def build(
-        tasks: Mapping[str, Sequence[Sequence[str]]], /, name: str = "collection", **facts: Any
-    ) -> Path:
+    def build(tasks: Mapping[str, Sequence[Sequence[str]]], /, name: str = "collection", **facts: Any) -> Path:
         folder = tmp_path / name
         for task, rows in tasks.items():
             path = folder / f"{task}.tsv"

@@ -82,9 +82,7 @@ def test_built_once_and_again_when_a_file_changes(make, monkeypatch) -> None:
     second = TaskCollection.open(path)
     assert second.split("train").sizes.tolist() == [4]
     assert second.digest != first.digest
-    assert [other.name for other in (path / ".arrow").iterdir()] == [
-        second.cache.name
-    ]  # the old cache is gone
+    assert [other.name for other in (path / ".arrow").iterdir()] == [second.cache.name]  # the old cache is gone
     assert first.split("train").task(0).examples[0].source == "one"  # and yet serves who has it open
 
 
@@ -155,9 +153,7 @@ def test_missing_folder_names_the_command(tmp_path) -> None:
 
 
 def test_mistakes_in_the_folder_are_told_together(make) -> None:
-    path = make(
-        {"train/zu": ROWS, "test/zu": ROWS, "train/x y": ROWS, "valid/maori": ROWS}, tasks={"moari": {}}
-    )
+    path = make({"train/zu": ROWS, "test/zu": ROWS, "train/x y": ROWS, "valid/maori": ROWS}, tasks={"moari": {}})
     (path / "dev").mkdir()
     (path / "train" / "notes.md").write_text("")
     (path / "train" / "zu.jsonl").write_text("")

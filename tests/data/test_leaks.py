@@ -11,9 +11,7 @@ LONG = "a sentence that is not short"
 
 
 def leaks(path: Path) -> list[tuple[str, str, int]]:
-    return [
-        (leak.kind, f"{leak.split}/{leak.task}", leak.count) for leak in find_leaks(TaskCollection.open(path))
-    ]
+    return [(leak.kind, f"{leak.split}/{leak.task}", leak.count) for leak in find_leaks(TaskCollection.open(path))]
 
 
 def test_a_clean_parallel_collection(make) -> None:
@@ -66,9 +64,7 @@ def test_a_leak_says_where(make) -> None:
 
 def test_a_pair_says_where(make) -> None:
     train = [("a", "b"), ("c", "d"), ("Hi", "Hey"), ("Hi", "Hello")]
-    (leak,) = find_leaks(
-        TaskCollection.open(make({"train/de": train, "test/zu": [("x", "y"), ("Hi", "Hello")]}))
-    )
+    (leak,) = find_leaks(TaskCollection.open(make({"train/de": train, "test/zu": [("x", "y"), ("Hi", "Hello")]})))
     assert "test/zu.tsv:3 and train/de.tsv:5: 'Hi'" in str(leak)
 
 
@@ -114,17 +110,11 @@ def test_names_that_differ_in_capitals(make) -> None:
 def test_across_many_batches_and_tasks(make, monkeypatch) -> None:
     monkeypatch.setattr("metanlp.data.arrow._BATCH", 5)
     train = {
-        f"train/t{i}": [(f"training sentence {i} {j}", f"target of it {i} {j}") for j in range(9)]
-        for i in range(9)
+        f"train/t{i}": [(f"training sentence {i} {j}", f"target of it {i} {j}") for j in range(9)] for i in range(9)
     }
-    test = {
-        f"test/u{i}": [(f"test sentence {i} {j}", f"target of it {i} {j}") for j in range(8, 11)]
-        for i in range(4)
-    }
+    test = {f"test/u{i}": [(f"test sentence {i} {j}", f"target of it {i} {j}") for j in range(8, 11)] for i in range(4)}
     found = find_leaks(TaskCollection.open(make(train | test)))
-    assert [(leak.kind, leak.task, leak.count) for leak in found] == [
-        ("target", f"u{i}", 1) for i in range(4)
-    ]
+    assert [(leak.kind, leak.task, leak.count) for leak in found] == [("target", f"u{i}", 1) for i in range(4)]
     assert "test/u3.tsv:2 and train/t3.tsv:10: 'target of it 3 8'" in str(found[3])
 
 

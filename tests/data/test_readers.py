@@ -14,9 +14,7 @@ from metanlp.data.rows import REASONS, Rejected
 from metanlp.data.types import Example
 from metanlp.errors import UserError
 
-PER_EXAMPLE = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+PER_EXAMPLE = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))]
 clean = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30).filter(str.strip)
 pairs = st.lists(st.tuples(clean, clean), unique=True, max_size=8)
@@ -33,9 +31,7 @@ def reasons(path: Path, **options: int) -> list[tuple[int, str]]:
 
 @PER_EXAMPLE
 @given(rows=pairs, bom=st.booleans(), end=st.sampled_from(["\n", "\r\n"]), last=st.booleans())
-def test_any_text_goes_through_tsv_unchanged(
-    tmp_path: Path, rows: list, bom: bool, end: str, last: bool
-) -> None:
+def test_any_text_goes_through_tsv_unchanged(tmp_path: Path, rows: list, bom: bool, end: str, last: bool) -> None:
     lines = ["source\ttarget", *("\t".join(row) for row in rows)]
     content = end.join(lines) + (end if last else "")
     path = write(tmp_path / "a.tsv", b"\xef\xbb\xbf" * bom + content.encode())
@@ -49,9 +45,7 @@ def test_any_text_goes_through_tsv_unchanged(
 def test_any_text_goes_through_jsonl_unchanged(tmp_path: Path, rows: list, ascii_only: bool) -> None:
     lines = [json.dumps({"source": s, "target": t, "id": t[::-1]}, ensure_ascii=ascii_only) for s, t in rows]
     examples, rejected = read_file(write(tmp_path / "a.jsonl", "\n".join(lines)))
-    assert [(example.source, example.target, example.id) for example in examples] == [
-        (s, t, t[::-1]) for s, t in rows
-    ]
+    assert [(example.source, example.target, example.id) for example in examples] == [(s, t, t[::-1]) for s, t in rows]
     assert rejected == []
 
 
@@ -60,9 +54,7 @@ def test_any_text_goes_through_jsonl_unchanged(tmp_path: Path, rows: list, ascii
 def test_any_text_goes_through_parquet_and_parallel_files_unchanged(tmp_path: Path, rows: list) -> None:
     sources, targets = [s for s, _ in rows], [t for _, t in rows]
     pq.write_table(
-        pa.table(
-            {"target": targets, "source": sources}, pa.schema([("target", "string"), ("source", "string")])
-        ),
+        pa.table({"target": targets, "source": sources}, pa.schema([("target", "string"), ("source", "string")])),
         tmp_path / "a.parquet",
     )
     write(tmp_path / "b.source.txt", "".join(f"{text}\n" for text in sources))
@@ -83,9 +75,7 @@ def test_any_text_goes_through_parquet_and_parallel_files_unchanged(tmp_path: Pa
     ),
     suffix=st.sampled_from(["tsv", "jsonl"]),
 )
-def test_of_arbitrary_bytes_every_row_is_kept_or_listed(
-    tmp_path: Path, body: list[bytes], suffix: str
-) -> None:
+def test_of_arbitrary_bytes_every_row_is_kept_or_listed(tmp_path: Path, body: list[bytes], suffix: str) -> None:
     content = b"\n".join(body)
     rows_in = content.count(b"\n") + (bool(content) and not content.endswith(b"\n"))
     header = b"source\ttarget\n" if suffix == "tsv" else b""
@@ -145,9 +135,7 @@ def test_reasons_of_jsonl(tmp_path: Path) -> None:
 
 
 def test_reasons_of_parquet(tmp_path: Path) -> None:
-    broken = pa.Array.from_buffers(
-        pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")]
-    )
+    broken = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")])
     sources = pa.chunked_array([pa.array(["a", None, " ", "a"]), broken])
     pq.write_table(
         pa.table({"source": sources, "target": ["b", "b", "b", "b", "b"], "id": [1, 2, 3, 4, None]}),

@@ -14,9 +14,7 @@ from metanlp.data.split import TaskSplit
 from metanlp.data.types import Episode
 from metanlp.errors import UserError
 
-PER_EXAMPLE = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+PER_EXAMPLE = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def rows(task: str, unmarked: int, support: int = 0, query: int = 0) -> list[tuple[str, str, str, str]]:
@@ -25,18 +23,14 @@ def rows(task: str, unmarked: int, support: int = 0, query: int = 0) -> list[tup
     return [(f"{task} {i}", "x", str(i), pool) for i, pool in enumerate(pools)]
 
 
-def split_of(
-    make, tasks: dict[str, tuple[int, ...]], split: str = "train", name: str = "collection"
-) -> TaskSplit:
+def split_of(make, tasks: dict[str, tuple[int, ...]], split: str = "train", name: str = "collection") -> TaskSplit:
     path = make({f"{split}/{task}": rows(task, *counts) for task, counts in tasks.items()}, name=name)
     return TaskCollection.open(path).split(split)
 
 
 @pytest.fixture
 def split(make) -> TaskSplit:
-    return split_of(
-        make, {"large": (50,), "small": (5,), "tiny": (2,), "marked": (4, 3, 6), "half": (10, 5, 0)}
-    )
+    return split_of(make, {"large": (50,), "small": (5,), "tiny": (2,), "marked": (4, 3, 6), "half": (10, 5, 0)})
 
 
 def check_pools(episode: Episode) -> None:
@@ -45,9 +39,7 @@ def check_pools(episode: Episode) -> None:
     if episode.task == "marked":
         assert {example.pool for example in episode.query} <= {"query"}
     assert not {example.id for example in episode.support} & {example.id for example in episode.query}
-    assert all(
-        example.source.startswith(f"{episode.task} ") for example in (*episode.support, *episode.query)
-    )
+    assert all(example.source.startswith(f"{episode.task} ") for example in (*episode.support, *episode.query))
 
 
 @PER_EXAMPLE
@@ -66,9 +58,7 @@ def test_episodes(split: TaskSplit, seed: int, index: int, support: int, query: 
     if size >= support + query and episode.task in ("large", "small", "tiny"):
         assert len({example.id for example in (*episode.support, *episode.query)}) == support + query
     elif episode.task in ("large", "small", "tiny") and support:
-        assert (
-            len({example.id for example in (*episode.support, *episode.query)}) == size
-        )  # nothing is left over
+        assert len({example.id for example in (*episode.support, *episode.query)}) == size  # nothing is left over
 
 
 def episodes(split: TaskSplit, task: str, support: int, query: int) -> list[Episode]:
@@ -112,17 +102,11 @@ def test_temperature(make) -> None:
 
 
 @PER_EXAMPLE
-@given(
-    step=st.integers(0, 1000), meta_batch=st.integers(1, 12), stack=st.integers(1, 5), world=st.integers(1, 5)
-)
-def test_ranks_deal_out_the_meta_batch(
-    split: TaskSplit, step: int, meta_batch: int, stack: int, world: int
-) -> None:
+@given(step=st.integers(0, 1000), meta_batch=st.integers(1, 12), stack=st.integers(1, 5), world=st.integers(1, 5))
+def test_ranks_deal_out_the_meta_batch(split: TaskSplit, step: int, meta_batch: int, stack: int, world: int) -> None:
     sampler = EpisodeSampler(split, 0, 2, 1)
     (alone,) = [sampler.at_step(step, 0, 1, meta_batch, stack)]
-    assert [e.index for episodes in alone for e in episodes] == [
-        step * meta_batch + i for i in range(meta_batch)
-    ]
+    assert [e.index for episodes in alone for e in episodes] == [step * meta_batch + i for i in range(meta_batch)]
     assert all(len(episodes) == stack for episodes in alone[:-1])
     dealt = [sampler.at_step(step, rank, world, meta_batch, stack) for rank in range(world)]
     again = [dealt[number % world][number // world] for number in range(len(alone))]
@@ -148,12 +132,8 @@ def test_tasks_with_too_few_examples_are_named(make) -> None:
     task=st.sampled_from(["large", "marked", "half"]),
     queries=st.none() | st.integers(1, 60),
 )
-def test_support_is_nested_and_queries_stay(
-    split: TaskSplit, seed: int, task: str, queries: int | None
-) -> None:
-    drawn = [
-        evaluation_episode(split, task, shots, seed, queries=queries, max_shots=7) for shots in (0, 1, 4, 7)
-    ]
+def test_support_is_nested_and_queries_stay(split: TaskSplit, seed: int, task: str, queries: int | None) -> None:
+    drawn = [evaluation_episode(split, task, shots, seed, queries=queries, max_shots=7) for shots in (0, 1, 4, 7)]
     most = {"large": 43, "marked": 6, "half": 8}[task]
     for episode, shots in zip(drawn, (0, 1, 4, 7), strict=True):
         check_pools(episode)

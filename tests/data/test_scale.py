@@ -48,12 +48,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_building_streams(large: Path) -> None:
-    told = subprocess.run(
-        [sys.executable, "-c", BUILD, str(large)], capture_output=True, text=True, check=True
-    ).stdout
-    assert (
-        int(told) < 60_000
-    )  # KiB: a batch of rows and one task's hashes. The texts are 65 MB, as objects 300 MB
+    told = subprocess.run([sys.executable, "-c", BUILD, str(large)], capture_output=True, text=True, check=True).stdout
+    assert int(told) < 60_000  # KiB: a batch of rows and one task's hashes. The texts are 65 MB, as objects 300 MB
 
 
 def drawn(path: Path) -> tuple[TaskSplit, int]:

@@ -27,9 +27,7 @@ def test_numpy_integers_are_integers() -> None:
 
 
 @given(st.integers(0, 2**40), st.integers(1, 40), st.integers(0, 40), st.integers(0, 40))
-def test_shuffle_takes_different_numbers_and_a_prefix_stays(
-    seed: int, size: int, few: int, more: int
-) -> None:
+def test_shuffle_takes_different_numbers_and_a_prefix_stays(seed: int, size: int, few: int, more: int) -> None:
     few, more = min(few, size), min(more, size)
     taken = Shuffle(Draws(seed)).take(max(few, more), size)
     assert len(set(taken)) == len(taken)
