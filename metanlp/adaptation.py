@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -56,8 +57,8 @@ def adapt(
     """Adapt `run` to `examples` and save the result under `name` in the run.
 
     The number of steps, up to the recipe's `adapting.steps`, is chosen on a fifth of the examples, left out for that
-    purpose; then all of them are learnt from. Raises UserError for a bad name or no examples, RuntimeError where adapting
-    changed nothing.
+    purpose; then all of them are learnt from. Raises UserError for a bad name, no examples, or weights that are no numbers,
+    RuntimeError where adapting changed nothing.
     """
     run = run if isinstance(run, Run) else Run.open(run)
     target = adaptation_folder(run, name)
@@ -68,6 +69,8 @@ def adapt(
     episode = Episode(name, dict(info or {}), examples, [], index=0)
     steps, held_out, choice = _choose_steps(run, parts, episode, adapting, show)
     weights = adapt_stack(run, parts, [episode], adapting, steps, seed=run.recipe.seed, show=f"adapting {name}" if show else "")
+    if not all(bool(torch.isfinite(weight).all()) for weight in weights.values()):
+        raise UserError(f"adapting to {name!r} burst: some weights are no numbers; lower the recipe's adapting.learning_rate")
     made = Adaptation(name, run.id, episode.info, len(examples), steps, choice, held_out)
 
     def write(place: Path) -> None:
@@ -93,7 +96,7 @@ def load_adaptation(run: Run, parts: Parts, name: str) -> tuple[Adaptation, Weig
 
 
 def adaptation_names(run: Run) -> list[str]:
-    return sorted(path.name for path in (run.place / "adaptations").glob("*") if (path / FACTS).is_file())
+    return sorted(path.name for path in (run.place / "adaptations").glob("[!.]*") if (path / FACTS).is_file())
 
 
 def adaptation_folder(run: Run, name: str) -> Path:
@@ -164,7 +167,8 @@ def _choose_steps(
         steps = max(1, round(share * adapting.steps))
         label = f"trying {steps} steps" if show else ""
         weights = adapt_stack(run, parts, [part], adapting, steps, seed=run.recipe.seed, show=label)
-        losses[steps] = float(parts.learner.losses(weights, held_out))
+        loss = float(parts.learner.losses(weights, held_out))
+        losses[steps] = loss if math.isfinite(loss) else math.inf
         if losses[steps] > min(losses.values()):
             break  # more steps only learn these examples by heart
     tried = {steps: loss for steps, loss in losses.items() if steps}

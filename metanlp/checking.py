@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from metanlp.config import Recipe
 from metanlp.data.collection import TaskCollection
 from metanlp.data.leaks import find_leaks
-from metanlp.data.sampler import EpisodeSampler, evaluation_episode, shortages
+from metanlp.data.sampler import EpisodeSampler, shortages
 from metanlp.data.split import TaskSplit
-from metanlp.encoding import prompts_of
-from metanlp.errors import Problems, UserError
+from metanlp.errors import Problems, UserError, did_you_mean
+from metanlp.metrics import METRICS
 from metanlp.run import Parts, Run
 
 SHOWN = 5  # leaks and shortages named, of each kind
+VALIDATION = 16  # shots of a measurement while training
 EPISODES_READ = 200  # on which the tokenizer is judged
 FLOPS = 1e11  # a second on one CPU core or so, for a rough time
 MANY_UNKNOWN, MANY_CUT = 0.001, 0.01  # shares of unknown pieces and of cut texts that are worth a word
@@ -27,9 +28,13 @@ def check_recipe(recipe: Recipe, name: str) -> str:
     problems = Problems(f"recipe {name}")
     task: Any = recipe.task
     collection: TaskCollection = task.load()
-    lines = [f"recipe {name}: {len(recipe.stages)} stages, {' -> '.join(recipe.stages)}", *_about(collection)]
-    for leak in find_leaks(collection)[:SHOWN]:
-        problems.add(f"leak: {leak}")
+    stages = f"{_counted(len(recipe.stages), 'stage')}, {' -> '.join(recipe.stages)}"
+    lines = [f"recipe {name}: {stages}", *_about(collection)]
+    _add_some(problems, [f"leak: {leak}" for leak in find_leaks(collection)], "leak")
+    for metric in recipe.evaluation.metrics:
+        if metric not in METRICS:
+            near = did_you_mean(metric, METRICS)
+            problems.add(f"evaluation.metrics: there is no {metric!r}{near}; there are {', '.join(METRICS)}")
     usable = _check_episodes(recipe, collection, problems)
     if usable:
         with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +52,8 @@ def _about(collection: TaskCollection) -> Iterator[str]:
     for split in collection.splits.values():
         sizes = split.sizes
         smallest, largest = (int(sizes.min()), int(sizes.max())) if len(split) else (0, 0)
-        yield f"  {split.split:5} {len(split):6,} tasks, {int(sizes.sum()):10,} examples, {smallest:,} to {largest:,} a task"
+        counts = f"{len(split):6,} tasks, {int(sizes.sum()):10,} examples"
+        yield f"  {split.split:5} {counts}, {smallest:,} to {largest:,} a task"
     if collection.rejected:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(collection.rejected.items()))
         yield f"  left out: {reasons}; each is listed in {collection.rejected_path}"
@@ -62,21 +68,36 @@ def _check_episodes(recipe: Recipe, collection: TaskCollection, problems: Proble
             EpisodeSampler(split, 0, stage.train.support, stage.train.query, stage.train.temperature)
         except UserError as error:
             problems.add(f"stages.{name}: {error}")
-    most = max(recipe.evaluation.shots)
-    for name in ("valid", "test"):
-        short = shortages(collection.splits[name], most) if name in collection.splits else []
-        for text in short[:SHOWN]:
-            problems.add(f"{name}: {text} (evaluation.shots)")
-        if len(short) > SHOWN:
-            problems.add(f"{name}: and {len(short) - SHOWN} tasks more")
+    most = {name: (max(recipe.evaluation.shots), "evaluation.shots") for name in collection.splits if name != "train"}
+    if any(stage.train.validate_every for stage in recipe.stages.values()):
+        if "valid" not in collection.splits:
+            problems.add("train.validate_every is set, but the collection has no split 'valid'")
+        elif most["valid"][0] < VALIDATION:
+            most["valid"] = (VALIDATION, "train.validate_every")
+    for name, (shots, why) in most.items():
+        short = shortages(collection.splits[name], shots)
+        _add_some(problems, [f"{name}: {text} ({why})" for text in short], f"{name} task")
     return len(problems.found) == before
+
+
+def _add_some(problems: Problems, found: Sequence[str], thing: str) -> None:
+    """The first few; how many more there are, in one line."""
+    for text in found[:SHOWN]:
+        problems.add(text)
+    if len(found) > SHOWN:
+        problems.add(f"and {_counted(len(found) - SHOWN, f'{thing}')} more")
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def _about_model(run: Run, parts: Parts, problems: Problems) -> Iterator[str]:
     model, fast = parts.learner.model, parts.learner.fast
     weights = sum(weight.numel() for weight in model.parameters())
     learnt = sum(weight.numel() for weight in fast.parameters.values())
-    yield f"backbone: {type(model).__name__}, {weights / 1e6:,.2f}M weights; {learnt / 1e6:,.2f}M of them fast ({run.recipe.fast_weights.kind})"
+    fast_ones = f"{learnt / 1e6:,.2f}M of them fast ({run.recipe.fast_weights.kind})"
+    yield f"backbone: {type(model).__name__}, {weights / 1e6:,.2f}M weights; {fast_ones}"
     pieces = 0.0
     for split in parts.collection.splits.values():
         if len(split):
@@ -114,12 +135,15 @@ def _about_tokens(run: Run, parts: Parts, split: TaskSplit) -> tuple[str, float,
         backbone.encode([[prompt]])  # refuses languages that the tokenizer does not know
     share = counts["unknown"] / max(1, counts["pieces"])
     cut = counts["cut"] / max(1, counts["texts"])
-    line = f"tokens of {split.split}: {counts['characters'] / max(1, counts['pieces']):.1f} characters a piece, {share:.2%} unknown, {cut:.2%} of the texts cut"
+    length = f"{counts['characters'] / max(1, counts['pieces']):.1f} characters a piece"
+    line = f"tokens of {split.split}: {length}, {share:.2%} unknown, {cut:.2%} of the texts cut"
     warnings = []
     if share > MANY_UNKNOWN:
-        warnings.append(f"  warning: {share:.1%} of the pieces of {split.split} are unknown to the tokenizer; ByT5 or `tiny` know every character")
+        known = "ByT5 or `tiny` know every character"
+        warnings.append(f"  warning: {share:.1%} of the pieces of {split.split} are unknown to the tokenizer; {known}")
     if cut > MANY_CUT:
-        warnings.append(f"  warning: {cut:.1%} of the texts of {split.split} are longer than backbone.max_length and will be cut")
+        long = "are longer than backbone.max_length and will be cut"
+        warnings.append(f"  warning: {cut:.1%} of the texts of {split.split} {long}")
     return line, 2 * counts["pieces"] / max(1, counts["texts"]), warnings
 
 
@@ -127,4 +151,4 @@ def _time(seconds: float) -> str:
     for unit, size in (("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{max(1, round(seconds))} seconds"
+    return _counted(max(1, round(seconds)), "second")

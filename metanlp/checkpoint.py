@@ -90,7 +90,7 @@ def verified(place: Path) -> bool:
     """Whether every file that the manifest names is there with the hash it had when it was committed."""
     try:
         hashes = json.loads((place / MANIFEST).read_text())
-        return all(_sha256(place / name) == digest for name, digest in hashes.items())
+        return bool(hashes) and all(_sha256(place / name) == digest for name, digest in hashes.items())
     except (OSError, ValueError):
         return False
 

@@ -21,27 +21,37 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="a shipped recipe's name, or the path of your own .yaml")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="change fields, as in stages.meta.train.steps=100")
+RecipeName = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="a shipped recipe's name, or a .yaml file of your own")
 ]
-RunPath = Annotated[str, typer.Argument(metavar="RUN", help="a run's folder, or one of its stages: runs/demo-numbers/joint")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="change fields, as in stages.meta.train.steps=100")
+]
+RunPath = Annotated[str, typer.Argument(metavar="RUN", help="a run's folder, or one of its stages: runs/mine/joint")]
+Info = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="facts that prompt or tokenizer ask for, as target_language=zul_Latn"),
+]
 
 
 @app.command()
 def recipes() -> None:
-    """List the shipped recipes, each with the line that says what it is for."""
+    """List the shipped recipes and what they are for."""
     from metanlp.config.load import recipe_names, recipe_path
 
     width = max(map(len, recipe_names()))
     for name in recipe_names():
-        lines = [line[1:].strip() for line in recipe_path(name).read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
+        text = recipe_path(name).read_text(encoding="utf-8")
+        lines = [line[1:].strip() for line in text.splitlines() if line[:1] == "#"]
         print(f"{name:{width}}  {lines[1] if len(lines) > 1 else ''}")
 
 
 @app.command()
 def show(recipe: RecipeName, overrides: Overrides = None) -> None:
-    """Print a recipe in full, every field with its help: what `train` would run."""
+    """Print a recipe in full, every field with its help.
+
+    It is what `train` would run, and can be saved as a recipe of your own.
+    """
     from metanlp.config import load_recipe
     from metanlp.config.explain import explained
 
@@ -49,7 +59,9 @@ def show(recipe: RecipeName, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def copy(recipe: RecipeName, target: Annotated[Path, typer.Argument(metavar="MY.yaml", help="the file to write")]) -> None:
+def copy(
+    recipe: RecipeName, target: Annotated[Path, typer.Argument(metavar="MY.yaml", help="the file to write")]
+) -> None:
     """Start a recipe of your own from a shipped one."""
     from metanlp.config.load import recipe_path
 
@@ -58,16 +70,21 @@ def copy(recipe: RecipeName, target: Annotated[Path, typer.Argument(metavar="MY.
     if target.exists():
         raise UserError(f"{target} exists already; choose another name or remove it first")
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(recipe_path(recipe).read_text(encoding="utf-8"), encoding="utf-8")
+    text = recipe_path(recipe).read_text(encoding="utf-8")
+    target.write_text(text.replace(f"metanlp train {recipe}\n", f"metanlp train {target}\n", 1), encoding="utf-8")
     print(f"wrote {target}; edit it, then: metanlp check {target}")
 
 
 @app.command()
 def check(recipe: RecipeName, overrides: Overrides = None) -> None:
-    """Validate recipe, data, tokens and memory without training; tell all problems at once."""
+    """Look for problems without training, and tell all at once.
+
+    In the recipe, the data (leaks too), the tokenizer, and what training will cost.
+    """
     from metanlp.checking import check_recipe
     from metanlp.config import load_recipe
 
+    _quiet()
     print(check_recipe(load_recipe(recipe, *overrides or []), recipe))
 
 
@@ -97,11 +114,14 @@ def train(
 @app.command()
 def adapt(
     run: RunPath,
-    examples: Annotated[Path, typer.Argument(help="a TSV or JSONL file with source and target, or a pair a.source.txt")],
+    examples: Annotated[Path, typer.Argument(help="a TSV or JSONL file with source and target")],
     name: Annotated[str, typer.Option(help="what to call the adaptation")],
-    info: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="facts the prompt asks for, as target_language=zul_Latn")] = None,
+    info: Info = None,
 ) -> None:
-    """Adapt a run to a few examples; the number of steps is chosen on a held-out part of them."""
+    """Adapt a run to a few examples.
+
+    The number of steps is chosen on a part of the examples that is held out; then all are learnt from.
+    """
     from metanlp.adaptation import adapt as adapt_run
     from metanlp.adaptation import adaptation_folder
     from metanlp.data.readers import read_file
@@ -111,9 +131,12 @@ def adapt(
     folder = adaptation_folder(opened, name)
     kept, rejected = read_file(examples)
     for row in rejected:
-        print(f"left out {row}", file=sys.stderr)
+        print(f"left out {row.file}:{row.line}: {row.reason}: {row.text}", file=sys.stderr)
+    support = [example for example in kept if example.pool != "query"]
+    if len(support) < len(kept):
+        print(f"left out {len(kept) - len(support)} examples marked query: nothing learns from them", file=sys.stderr)
     _quiet()
-    made = adapt_run(opened, kept, name=name, info=_facts(info), show=True)
+    made = adapt_run(opened, support, name=name, info=_facts(info), show=True)
     print(f"adapted {name} from {made.examples} examples in {made.choice}")
     print(f"wrote {folder}\n  use it:  echo ... | metanlp translate {run} --adaptation {name}")
 
@@ -121,36 +144,29 @@ def adapt(
 @app.command()
 def translate(
     run: RunPath,
-    adaptation: Annotated[str | None, typer.Option(help="an adaptation's name; without it the start itself translates")] = None,
+    adaptation: Annotated[str | None, typer.Option(help="an adaptation's name  [default: none, the start]")] = None,
     beams: Annotated[int, typer.Option(min=1, help="width of the beam search")] = 4,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="longest translation, in pieces")] = 128,
     batch: Annotated[int, typer.Option(min=1, help="sentences translated at once")] = 32,
-    info: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="facts the prompt asks for")] = None,
-    json: Annotated[bool, typer.Option("--json", help="one JSON object a line: source, translation, adaptation")] = False,
+    info: Info = None,
+    json: Annotated[bool, typer.Option("--json", help="one JSON object a line, the source in it")] = False,
 ) -> None:
-    """Translate standard input to standard output, line by line, in order."""
+    """Translate standard input to standard output, line by line."""
     import json as codec
+    from itertools import tee
 
+    from metanlp.pipelines.lines import lines_of
     from metanlp.pipelines.translation import TranslationPipeline
 
     _quiet()
     pipeline = TranslationPipeline(run, adaptation, info=_facts(info))
-    sources: list[str] = []
-
-    def lines() -> Any:
-        for number, raw in enumerate(sys.stdin.buffer, 1):
-            try:
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\n").removesuffix("\r")
-            except UnicodeDecodeError as error:
-                raise UserError(f"standard input, line {number}: not UTF-8 at byte {error.start}") from None
-            sources.append(text)
-            yield text
-
-    done = 0
-    for text in pipeline.stream(lines(), num_beams=beams, max_new_tokens=max_new_tokens, batch_size=batch):
-        line = {"source": sources[done], "translation": text, "adaptation": adaptation}
+    if sys.stdin.isatty():
+        print("type or paste lines, then Ctrl-D on a line of its own", file=sys.stderr)
+    lines, sources = tee(lines_of(sys.stdin.buffer, "standard input"))
+    translations = pipeline.stream(lines, num_beams=beams, max_new_tokens=max_new_tokens, batch_size=batch)
+    for text, source in zip(translations, sources, strict=True):
+        line = {"source": source, "translation": text, "adaptation": adaptation}
         print(codec.dumps(line, ensure_ascii=False) if json else text.replace("\n", " "), flush=True)
-        done += 1
 
 
 @app.command()
@@ -158,12 +174,17 @@ def evaluate(
     run: RunPath,
     against: Annotated[list[str] | None, typer.Option(metavar="RUN2", help="another run, on the same episodes")] = None,
     split: Annotated[str, typer.Option(help="valid while you choose, test once at the end")] = "test",
-    shots: Annotated[str | None, typer.Option(help="numbers of examples, as 0,4,16,64  [default: the recipe's]")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change fields of evaluation")] = None,
+    shots: Annotated[str | None, typer.Option(help="numbers of examples, as 0,4,16  [default: the recipe's]")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change fields of evaluation")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes  [default: the cores; 1 with a GPU]")] = None,
     out: Annotated[Path | None, typer.Option(help="the report's folder  [default: RUN/report]")] = None,
 ) -> None:
-    """Measure a run on tasks it never saw, by number of examples: table, intervals, paired bootstrap, plots, JSON."""
+    """Measure a run on tasks it never saw, by number of examples.
+
+    Prints tables with intervals and paired comparisons, and writes them with plots as a page and as JSON.
+    """
     from metanlp.config.load import changed
     from metanlp.evaluation import evaluate as evaluate_run
     from metanlp.report import samples, tables, write_report
@@ -171,12 +192,16 @@ def evaluate(
 
     opened = Run.open(run)
     wanted = [*(overrides or []), *([f"shots=[{shots}]"] if shots else [])]
-    if Path(run).resolve() != opened.folder.resolve():
+    home = opened.folder
+    if Path(run).resolve() != home.resolve():  # one stage of the run
+        home = opened.place
         wanted.append(f"stages=[{opened.stage}]")
     options = changed(opened.recipe.evaluation, *wanted, subject="evaluation")
     _quiet()
-    results = evaluate_run(opened, split=split, options=options, against=against or (), workers=workers or _workers(), show=True)
-    page = write_report(results, opened, out or opened.folder / ("report" if split == "test" else f"report-{split}"))
+    results = evaluate_run(
+        opened, split=split, options=options, against=against or (), workers=workers or _workers(), show=True
+    )
+    page = write_report(results, opened, out or home / ("report" if split == "test" else f"report-{split}"))
     for metric in results.metrics():
         print(tables(results, metric))
     print(samples(results))
@@ -185,7 +210,7 @@ def evaluate(
 
 @app.command()
 def runs(folder: Annotated[Path, typer.Argument(help="where the runs are")] = Path("runs")) -> None:
-    """List runs: their stages, how far they are, and what was measured."""
+    """List runs: how far they are, and what was measured."""
     from metanlp.listing import runs_table
 
     print(runs_table(folder))
@@ -193,7 +218,7 @@ def runs(folder: Annotated[Path, typer.Argument(help="where the runs are")] = Pa
 
 @app.command()
 def doctor() -> None:
-    """What this machine has, what is missing, and how fast it multiplies."""
+    """What this machine has, what is missing, how fast it is."""
     from metanlp.doctor import examination
 
     print(examination())
@@ -209,7 +234,9 @@ def _facts(pairs: list[str] | None) -> dict[str, Any]:
 def _workers() -> int:
     import torch
 
-    return 1 if torch.cuda.is_available() else os.cpu_count() or 1
+    from metanlp.doctor import cores
+
+    return 1 if torch.cuda.is_available() else cores()
 
 
 def _quiet() -> None:

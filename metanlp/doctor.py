@@ -17,19 +17,27 @@ SIZE, SECONDS = 1024, 0.3
 
 def examination() -> str:
     """A few lines for a person, and for a bug report."""
-    lines = [f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores"]
+    lines = [f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {cores()} cores"]
     lines += [f"  {name} {_version(name)}" for name in NEEDED]
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
             facts = torch.cuda.get_device_properties(number)
             lines.append(f"GPU {number}: {facts.name}, {facts.total_memory / 2**30:.0f} GiB")
     else:
-        lines.append("GPU: none that torch can use; small models train on the CPU, for large ones see docs")
+        lines.append("GPU: none that torch can use; the `tiny` recipes train on the CPU")
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        lines.append(f"matrix products in {precision}: {_gigaflops(dtype):,.0f} GFLOP/s on {torch.get_num_threads()} threads")
+        lines.append(
+            f"matrix products in {precision}: {_gigaflops(dtype):,.0f} GFLOP/s, threads: {torch.get_num_threads()}"
+        )
     missing = [f"  {name}: {use}" for name, use in EXTRAS.items() if find_spec(name) is None]
-    lines += ["missing extras (pip install 'metanlp[demo]'):", *missing] if missing else ["all extras of the demo are there"]
+    head = "missing extras (pip install 'metanlp[demo]'):" if missing else "all extras of the demo are there"
+    lines += [head, *missing]
     return "\n".join(lines)
+
+
+def cores() -> int:
+    """How many this process may use: a container or a batch system may give it fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(name: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from metanlp.adaptation import adaptation_names
-from metanlp.checkpoint import latest_checkpoint
 from metanlp.errors import UserError
 from metanlp.run import RECIPE, Run
 
@@ -18,15 +18,19 @@ def runs_table(folder: Path) -> str:
     found = sorted(path.parent for path in folder.glob(f"*/{RECIPE}"))
     if not found:
         return f"there are no runs in {folder}; `metanlp train demo/numbers` makes one"
-    return "\n\n".join(_about(Run.open(path)) for path in found)
+    return "\n\n".join(_about(path) for path in found)
 
 
-def _about(run: Run) -> str:
-    lines = [str(run.folder)]
+def _about(folder: Path) -> str:
+    lines = [str(folder)]
+    try:
+        run = Run.open(folder)
+    except UserError as error:  # of an older version, or half copied: no reason to hide the others
+        return f"{folder}\n  {error}"
     for name, stage in run.recipe.stages.items():
         at = run.at(name)
-        checkpoint = latest_checkpoint(at.checkpoints)
-        done, passes = (checkpoint.state["step"], checkpoint.state["passes"]) if checkpoint else (0, 0)
+        state = _state(at)
+        done, passes = (state["step"], state["passes"]) if state else (0, 0)
         line = f"  {name:12} {stage.algorithm.kind:10} {done:,} of {stage.train.steps:,} steps, {passes:,} passes"
         adapted = adaptation_names(at)
         lines.append(line + (f"; adapted: {', '.join(adapted)}" if adapted else ""))
@@ -36,3 +40,9 @@ def _about(run: Run) -> str:
             if row["task"] is None:
                 lines.append(f"  {row['stage']:12} {row['metric']:12} {row['shots']:4} shots  {row['value']:5.1f}")
     return "\n".join(lines)
+
+
+def _state(run: Run) -> dict[str, Any] | None:
+    """How far the newest checkpoint is, without reading its weights."""
+    found = sorted(run.checkpoints.glob("step-*/state.json"))
+    return json.loads(found[-1].read_text(encoding="utf-8")) if found else None

@@ -20,7 +20,7 @@ from metanlp.config import Recipe
 from metanlp.data.sampler import EpisodeSampler, evaluation_episode
 from metanlp.data.seeds import seed_of
 from metanlp.encoding import encode_episodes, prompts_of
-from metanlp.errors import Stopped
+from metanlp.errors import Stopped, UserError
 from metanlp.logbook import Logbook
 from metanlp.outer import Total, freeze_state, learning_rate, outer_optimizer, thaw_state
 from metanlp.progress import progress
@@ -38,6 +38,7 @@ def meta_train(recipe: Recipe, folder: str | Path) -> Path:
     """
     cpu = not torch.accelerator.is_available()  # said aloud, several processes on one CPU find each other (gloo)
     accelerator = Accelerator(log_with=_trackers(recipe), project_dir=str(folder), cpu=cpu)
+    _require_joined(accelerator)
     with accelerator.main_process_first():
         run = Run.create(recipe, Path(folder))
         run.prepare()
@@ -86,6 +87,7 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
             grads, loss, new_passes, stopping = total.means(flat)
             learner.set_grads(grads)
             norm = torch.nn.utils.clip_grad_norm_(learner.fast.parameters.values(), train.clip or math.inf)
+            _require_finite(norm, f"stage {run.stage!r}, step {step + 1}: the meta-gradient")
             optimizer.param_groups[0]["lr"] = learning_rate(train, step)
             optimizer.step()
 
@@ -120,6 +122,12 @@ def validation_losses(run: Run, parts: Parts) -> dict[str, float]:
         before.append(float(parts.learner.losses(parts.learner.spread(1), query)))
         after.append(float(parts.learner.losses(adapted, query)))
     return {"valid_loss": sum(before) / len(before), "valid_loss_adapted": sum(after) / len(after)}
+
+
+def _require_finite(norm: torch.Tensor, what: str) -> None:
+    """UserError where training has burst: from there on every weight would be NaN."""
+    if not torch.isfinite(norm):
+        raise UserError(f"{what} has the norm {float(norm)}; lower train.learning_rate or the algorithm's inner_lr")
 
 
 def _require_joined(accelerator: Accelerator) -> None:

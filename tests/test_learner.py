@@ -53,7 +53,9 @@ def different_weights(learner: Learner, tasks: int) -> dict:
 def assert_close(found: dict, wanted: dict, **tolerance) -> None:
     assert found.keys() == wanted.keys()
     for name in found:
-        torch.testing.assert_close(found[name], wanted[name], **(tolerance or EXACT), msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            found[name], wanted[name], **(tolerance or EXACT), msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def bits(learner: Learner) -> dict:
@@ -147,7 +149,7 @@ def test_slow_weights_keep_their_bits_after_adapting(make) -> None:
         assert_same_bits(learner, before)
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     pass
 
 
@@ -157,12 +159,12 @@ def test_an_exception_in_the_forward_pass_leaves_the_slow_weights(make) -> None:
     before, weights = bits(learner), different_weights(learner, 1)
 
     def explode(*_) -> None:
-        raise Broken
+        raise BrokenError
 
     handle = learner.model.lm_head.register_forward_hook(explode)
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenError):
         learner.losses_and_grads(weights, batch)
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenError):
         learner.losses(weights, batch)
     handle.remove()
     assert_same_bits(learner, before)
@@ -176,11 +178,11 @@ def test_using_restores_after_an_exception(make) -> None:
     before, weights = bits(learner), different_weights(learner, 1)
     start_loss, other_loss = learner.losses(learner.spread(1), batch), learner.losses(weights, batch)
     assert not torch.equal(start_loss, other_loss)
-    with pytest.raises(Broken), learner.using(weights) as model:
+    with pytest.raises(BrokenError), learner.using(weights) as model:  # noqa: PT012
         inside = plain_loss(model, batch)
         assert not torch.is_grad_enabled()
         assert not model.training
-        raise Broken
+        raise BrokenError
     torch.testing.assert_close(inside[None], other_loss, **EXACT)
     assert_same_bits(learner, before)
     assert torch.equal(learner.losses(learner.spread(1), batch), start_loss)
@@ -299,7 +301,9 @@ def test_label_smoothing_is_the_mixture_of_targets(smoothing: float, seed: int) 
     by_hand = -((1 - smoothing) * target + smoothing * logs.mean(-1))[known].mean()
     losses, _ = learner.losses_and_grads(learner.spread(1), batch)
     torch.testing.assert_close(losses[0].double(), by_hand, rtol=1e-6, atol=0)
-    torch.testing.assert_close(learner.losses(learner.spread(1), batch)[0].double(), -target[known].mean(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        learner.losses(learner.spread(1), batch)[0].double(), -target[known].mean(), rtol=1e-6, atol=0
+    )
 
 
 @pytest.mark.parametrize("make", [full_learner, lora_learner])
@@ -326,7 +330,9 @@ def test_set_grads_hands_the_meta_gradient_to_the_slow_weights() -> None:
     assert all(torch.equal(named[name].grad, grads[name]) for name in grads)
     frozen = [weight for weight in learner.model.parameters() if not any(weight is each for each in named.values())]
     assert frozen
-    assert all(isinstance(weight, nn.Parameter) and not weight.requires_grad and weight.grad is None for weight in frozen)
+    assert all(
+        isinstance(weight, nn.Parameter) and not weight.requires_grad and weight.grad is None for weight in frozen
+    )
 
 
 def test_slow_weights_are_no_copies() -> None:

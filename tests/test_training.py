@@ -30,7 +30,15 @@ STOPPED, REFUSED = 43, 42
 TWO_STAGES = {
     "start": {
         "algorithm": "joint",
-        "train": {"steps": 5, "meta_batch": 4, "support": 0, "query": 2, "log_every": 1, "save_every": 1, "share": [0, 0.5]},
+        "train": {
+            "steps": 5,
+            "meta_batch": 4,
+            "support": 0,
+            "query": 2,
+            "log_every": 1,
+            "save_every": 1,
+            "share": [0, 0.5],
+        },
     },
     "meta": {
         "after": "start",
@@ -143,7 +151,9 @@ def assert_same_run(found: Path, wanted: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["full", "lora"])
-def test_kills_in_the_midst_of_saving_change_no_bit(kind: str, server: Server, ciphers: Path, unbroken, tmp_path: Path) -> None:
+def test_kills_in_the_midst_of_saving_change_no_bit(
+    kind: str, server: Server, ciphers: Path, unbroken, tmp_path: Path
+) -> None:
     """Chained: each run goes on from what the one killed before it left."""
     draw, folder, statuses = random.Random(kind), tmp_path / "run", []
     for _ in range(8):
@@ -243,7 +253,36 @@ def test_another_recipe_in_the_same_folder_is_refused(server: Server, ciphers: P
     assert "start" not in said.replace(str(folder), "")
 
 
-def test_a_recipe_half_written_when_killed_does_not_stick(ciphers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_that_bursts_is_stopped_before_it_spoils_the_weights(
+    server: Server, ciphers: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_of(ciphers, "full")
+    recipe["stages"]["start"]["train"].update(learning_rate=1e30, decay="none", clip=None)
+    assert server.train(recipe, tmp_path / "run") == REFUSED
+    said = (tmp_path / "run" / "refused.txt").read_text()
+    assert "stage 'start', step 2" in said
+    assert "lower train.learning_rate" in said
+    weights = load_file(tmp_path / "run" / "start" / "checkpoints" / "step-00000001" / "slow.safetensors")
+    assert all(torch.isfinite(weight).all() for weight in weights.values())
+
+
+def test_processes_that_do_not_know_each_other_do_not_train(
+    ciphers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    import metanlp.training as training
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(training, "Accelerator", lambda **options: SimpleNamespace(num_processes=1))
+    with pytest.raises(RuntimeError, match="2 processes were launched, but Accelerate joined 1"):
+        training.meta_train(build_recipe(recipe_of(ciphers, "full")), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_half_written_when_killed_does_not_stick(
+    ciphers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe, folder = build_recipe(recipe_of(ciphers, "full")), tmp_path / "run"
 
     class Killed(BaseException):
@@ -297,7 +336,7 @@ open(sys.argv[2] + os.environ["RANK"], "w").write(" ".join(ends))
 
 
 def test_two_processes_run_the_same_experiment(server: Server, ciphers: Path, unbroken, tmp_path: Path) -> None:
-    """Full weights, LoRA with dropout, and one where a rank was stopped half-way and both went on; up to the order of sums."""
+    """Up to the order of sums: full weights, LoRA with dropout, and a run that one rank alone was asked to stop."""
     jobs = [
         {"recipe": recipe_of(ciphers, "full"), "folder": str(tmp_path / "full"), "stop_at": 0},
         {"recipe": recipe_of(ciphers, "lora"), "folder": str(tmp_path / "lora"), "stop_at": 0},
@@ -314,13 +353,18 @@ def test_two_processes_run_the_same_experiment(server: Server, ciphers: Path, un
         for key in wanted:
             # softmax does not see a key's bias: its gradient is rounding, which Adam divides by itself
             if "/slow/" in key and "k_proj.bias" not in key:
-                torch.testing.assert_close(found[key], wanted[key], rtol=0, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}")
+                torch.testing.assert_close(
+                    found[key], wanted[key], rtol=0, atol=1e-5, msg=lambda text, key=key: f"{key}: {text}"
+                )
         for stage in TWO_STAGES:
             lines = read_logbook(tmp_path / name / stage / "metrics.jsonl")
             others = read_logbook(unbroken(kind) / stage / "metrics.jsonl")
-            assert [(line["step"], line["passes"]) for line in lines] == [(line["step"], line["passes"]) for line in others]
+            assert [(line["step"], line["passes"]) for line in lines] == [
+                (line["step"], line["passes"]) for line in others
+            ]
             for line, other in zip(lines, others, strict=True):
-                assert line["loss"] == pytest.approx(other["loss"], abs=1e-5)
+                assert line["loss"] == pytest.approx(other["loss"], abs=1e-6)
+                assert line["norm"] == pytest.approx(other["norm"], rel=1e-5)
 
 
 def launch(folder: Path) -> None:

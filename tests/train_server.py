@@ -1,7 +1,8 @@
 """Trains recipes in processes of their own, forked from one that has imported torch already.
 
-Reads lines of JSON from its standard input, `{"recipe": .., "folder": .., "die_at": ..}`, and answers each with the child's
-process id and, after its end, with how it ended. `die_at` n: the child kills itself at the n-th sync or rename of a save.
+Reads lines of JSON from its standard input, `{"recipe": .., "folder": .., "die_at": ..}`, and answers each with the
+child's process id and, after its end, with how it ended. `die_at` n: the child kills itself at the n-th sync, rename or
+removal of a save.
 """
 
 from __future__ import annotations
@@ -53,8 +54,7 @@ def train(job: dict[str, Any]) -> int:
     try:
         metanlp.training.meta_train(build_recipe(job["recipe"]), job["folder"])
     except Stopped as stop:
-        assert stop.args == (signal.SIGTERM,)
-        return STOPPED
+        return STOPPED if stop.args == (signal.SIGTERM,) else 1
     except UserError as error:
         Path(job["folder"], "refused.txt").write_text(str(error))
         return REFUSED

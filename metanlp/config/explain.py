@@ -1,7 +1,8 @@
-"""A recipe as YAML with every field's help beside it, and the same help as a page of docs."""
+"""A recipe as YAML with every field's help beside it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,52 +34,19 @@ def _entry(name: str, value: Any, description: str, depth: int) -> Iterator[str]
     elif nested:
         yield _commented(start, description)
         for key, item in nested.items():
-            yield "  " * (depth + 1) + f"{key}:"
+            yield "  " * (depth + 1) + f"{inline(key)}:"
             yield from _lines(item, depth + 2)
     else:
-        yield _commented(f"{start} {_inline(value)}", description)
+        yield _commented(f"{start} {inline(value)}", description)
 
 
-def _inline(value: Any) -> str:
+def inline(value: Any) -> str:
     """A scalar, list or mapping on one line of YAML."""
+    if isinstance(value, str) and len(value.splitlines()) > 1:
+        return json.dumps(value)  # which is YAML as well, and needs no second line
     plain = list(value) if isinstance(value, tuple) else value
-    text = to_yaml([plain], flow=True).strip()
-    return text.removeprefix("[").removesuffix("]")
+    return to_yaml([plain], flow=True).strip().removeprefix("[").removesuffix("]")
 
 
 def _commented(text: str, comment: str) -> str:
-    return f"{text:{COLUMN}}# {comment}" if comment else text
-
-
-def fields_page() -> str:
-    """Markdown: every field of a recipe and of all that is registered, with type, default and help."""
-    from metanlp.config.recipe import Adapting, Evaluation, Stage, Train
-    from metanlp.registry import ALGORITHMS, BACKBONES, FAST_WEIGHTS, TASKS
-
-    parts = [
-        "# Every field of a recipe",
-        "Made from the fields' own help by `python docs/make_fields.py`. `metanlp show RECIPE` prints them with values.",
-    ]
-    fixed = {"": Recipe, "stages.<name>": Stage, "stages.<name>.train": Train, "adapting": Adapting, "evaluation": Evaluation}
-    for place, cls in fixed.items():
-        parts += [f"## `{place}`" if place else "## The recipe", (cls.__doc__ or "").strip(), _table(cls)]
-    registries = {"task": TASKS, "backbone": BACKBONES, "fast_weights": FAST_WEIGHTS, "stages.<name>.algorithm": ALGORITHMS}
-    for place, registry in registries.items():
-        for name in registry.names():
-            cls = registry.get(name)
-            parts += [f"## `{place}` of kind `{name}`", (cls.__doc__ or "").strip().split("\n\n")[0], _table(cls)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _table(cls: type[Options]) -> str:
-    rows = ["| field | type | default | |", "|---|---|---|---|"]
-    for name, field in cls.model_fields.items():
-        kind = str(field.annotation.__name__ if isinstance(field.annotation, type) else field.annotation)
-        kind = kind.replace("typing.", "").replace("metanlp.config.recipe.", "").replace("metanlp.config.options.", "").replace("|", "or")
-        if field.is_required():
-            default = "needed"
-        else:
-            value = field.get_default(call_default_factory=True)
-            default = "see there" if isinstance(value, Options) else f"`{_inline(value)}`"
-        rows.append(f"| `{name}` | {kind} | {default} | {field.description or ''} |")
-    return "\n".join(rows)
+    return f"{text:{COLUMN - 1}} # {comment}" if comment else text

@@ -80,6 +80,7 @@ def changed(options: O, *overrides: str, subject: str) -> O:
     raw, problems = options.dump(), Problems(subject)
     for override in overrides:
         _apply(raw, override, problems)
+    problems.raise_if_any()
     try:
         return type(options).model_validate(raw)
     except ValidationError as error:
@@ -89,17 +90,13 @@ def changed(options: O, *overrides: str, subject: str) -> O:
     raise AssertionError("a validation error has at least one problem")
 
 
-def _with_kinds_spelt_out(raw: dict[str, Any]) -> dict[str, Any]:
+def _with_kinds_spelt_out(value: Any, key: str = "") -> Any:
     """A deep copy in which `algorithm: fomaml` reads `algorithm: {kind: fomaml}`, wherever a kind can stand."""
-
-    def copy(value: Any, key: str) -> Any:
-        if isinstance(value, dict):
-            return {inner: copy(item, inner) for inner, item in value.items()}
-        if isinstance(value, list):
-            return [copy(item, "") for item in value]
-        return {"kind": value} if key in ("backbone", "fast_weights", "algorithm") and isinstance(value, str) else value
-
-    return {key: copy(value, key) for key, value in raw.items()}
+    if isinstance(value, dict):
+        return {inner: _with_kinds_spelt_out(item, inner) for inner, item in value.items()}
+    if isinstance(value, list):
+        return [_with_kinds_spelt_out(item) for item in value]
+    return {"kind": value} if key in ("backbone", "fast_weights", "algorithm") and isinstance(value, str) else value
 
 
 def _apply(raw: dict[str, Any], override: str, problems: Problems) -> None:
@@ -110,11 +107,16 @@ def _apply(raw: dict[str, Any], override: str, problems: Problems) -> None:
     *path, last = key.split(".")
     place = raw
     for part in path:
-        place = place.setdefault(part, {})
+        if place.get(part) is None:
+            place[part] = {}
+        place = place[part]
         if not isinstance(place, dict):
             problems.add(f"{key}: {part} is {place!r} and has no parts")
             return
-    place[last] = parse_yaml(text, f"override {key}")
+    try:
+        place[last] = _with_kinds_spelt_out(parse_yaml(text, f"override {key}"), last)
+    except UserError as error:
+        problems.add(str(error))
 
 
 def _options(registry: Registry, raw: Any, place: str, problems: Problems) -> Any:

@@ -20,15 +20,17 @@ _Loader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf|\.nan)$"),
-    list("-+0123456789."),
+_FLOAT = re.compile(
+    r"^[-+]?(?:[0-9]+\.[0-9]*(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.inf|\.nan)$"
 )
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes text that either YAML version reads as text (a bare `no` is quoted)."""
+    """Writes text that either YAML version reads as text: a bare `no` is quoted, and so is the text `1e-4`."""
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -70,10 +72,11 @@ def _refuse_duplicate_keys(node: yaml.Node, where: str) -> None:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            if key.value in seen:
-                line = key.start_mark.line + 1
-                raise UserError(f"{where}:{line}: {key.value!r} is given twice in one mapping; keep one of them")
-            seen.add(key.value)
+            if isinstance(key, yaml.ScalarNode):  # others can't be keys at all: loading tells
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise UserError(f"{where}:{line}: {key.value!r} is given twice in one mapping; keep one of them")
+                seen.add(key.value)
             _refuse_duplicate_keys(value, where)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -38,9 +39,13 @@ def read_adapter(folder: Path, fast: LoraWeights) -> Weights:
     path = folder / FILE
     try:
         found = {name.removeprefix(PREFIX): tensor for name, tensor in load_file(path).items()}
-    except (OSError, SafetensorError) as error:
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        scale = config["lora_alpha"] / config["r"]
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise UserError(f"{path}: not readable as an adapter: {error}") from None
     problems = Problems(f"adapter {folder}")
+    if scale != fast.options.alpha / fast.options.r:
+        problems.add(f"its alpha / r is {scale:g}; the model wants {fast.options.alpha / fast.options.r:g}")
     for name in sorted(set(found) - set(fast.parameters)):
         problems.add(f"{name} has no place in this model")
     for name, parameter in fast.parameters.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from metanlp.config.options import Options
 from metanlp.errors import UserError
@@ -27,6 +27,15 @@ class Full(Options):
     stackable: ClassVar[bool] = False  # the model can hold the weights of one task only
 
     match: str = Field(".*", description="regular expression; weights whose name it finds are fast, the others frozen")
+
+    @field_validator("match")
+    @classmethod
+    def _compiles(cls, match: str) -> str:
+        try:
+            re.compile(match)
+        except re.error as error:
+            raise ValueError(f"{match!r} is not a regular expression: {error}") from None
+        return match
 
     def attach(self, model: nn.Module, seed: int) -> FullWeights:
         found = {name: weight for name, weight in model.named_parameters() if re.search(self.match, name)}

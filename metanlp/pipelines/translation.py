@@ -18,7 +18,12 @@ class TranslationPipeline:
     """`pipeline("translation", run, adaptation="zu")`; calling it takes a text or several."""
 
     def __init__(
-        self, run: Run | str | Path, adaptation: str | None = None, *, device: Any = None, info: dict[str, Any] | None = None
+        self,
+        run: Run | str | Path,
+        adaptation: str | None = None,
+        *,
+        device: Any = None,
+        info: dict[str, Any] | None = None,
     ) -> None:
         self.run = run if isinstance(run, Run) else Run.open(run)
         self.parts = self.run.trained(device)

@@ -158,7 +158,12 @@ def test_it_adapts_as_a_recipe_says(name: str) -> None:
     adapting = Adapting(optimizer="sgd", learning_rate=0.7, decay="linear", clip=None)
     retuned = make(name).retuned(adapting)
     assert type(retuned) is ALGORITHMS.get(name)
-    assert (retuned.inner_optimizer, retuned.inner_lr, retuned.inner_decay, retuned.inner_clip) == ("sgd", 0.7, "linear", None)
+    assert (retuned.inner_optimizer, retuned.inner_lr, retuned.inner_decay, retuned.inner_clip) == (
+        "sgd",
+        0.7,
+        "linear",
+        None,
+    )
 
 
 @everyone

@@ -17,7 +17,8 @@ SHAPES = {"matrix": (3, 4), "vector": (5,), "cube": (2, 2, 2)}
 def draw(tasks: int, seed: int, scale: float = 1.0) -> dict:
     generator = torch.Generator().manual_seed(seed)
     return {
-        name: scale * torch.randn(tasks, *shape, generator=generator, dtype=torch.float64) for name, shape in SHAPES.items()
+        name: scale * torch.randn(tasks, *shape, generator=generator, dtype=torch.float64)
+        for name, shape in SHAPES.items()
     }
 
 
@@ -38,7 +39,9 @@ def by_torch(kind: str, weights: dict, grads: list[dict], rate: float, clip: flo
     return stacked(done)
 
 
-def by_us(kind: str, weights: dict, grads: list[dict], rate: float, clip: float | None, out: dict | None = None) -> dict:
+def by_us(
+    kind: str, weights: dict, grads: list[dict], rate: float, clip: float | None, out: dict | None = None
+) -> dict:
     state = None
     for step in grads:
         step = clipped(step, clip) if clip is not None else step

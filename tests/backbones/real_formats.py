@@ -96,7 +96,14 @@ def byt5(folder: Path) -> None:
     from transformers import ByT5Tokenizer, T5Config, T5ForConditionalGeneration
 
     config = T5Config(
-        vocab_size=384, d_model=16, d_kv=8, d_ff=24, num_layers=1, num_heads=2, dropout_rate=0.0, decoder_start_token_id=0
+        vocab_size=384,
+        d_model=16,
+        d_kv=8,
+        d_ff=24,
+        num_layers=1,
+        num_heads=2,
+        dropout_rate=0.0,
+        decoder_start_token_id=0,
     )
     model_of(T5ForConditionalGeneration, config).save_pretrained(folder)
     ByT5Tokenizer().save_pretrained(folder)
@@ -124,7 +131,9 @@ def marian(folder: Path) -> None:
     known = sorted({piece for path in (source, target) for piece, _ in pieces_of(path)} - {"<unk>", "<s>", "</s>"})
     pieces = ["</s>", "<unk>", *known, ">>deu<<", ">>mri<<", "<pad>"]
     (folder / "vocab.json").write_text(json.dumps({piece: index for index, piece in enumerate(pieces)}))
-    tokenizer = MarianTokenizer(str(source), str(target), str(folder / "vocab.json"), source_lang="en", target_lang="mul")
+    tokenizer = MarianTokenizer(
+        str(source), str(target), str(folder / "vocab.json"), source_lang="en", target_lang="mul"
+    )
     pad = len(pieces) - 1
     config = MarianConfig(
         vocab_size=len(pieces),
@@ -197,4 +206,8 @@ BUILDERS = {
     "nllb": nllb,
     "mbart50": mbart50,
 }
-LANGUAGES = {"m2m100": ("en", "de", "zu"), "nllb": ("eng_Latn", "deu_Latn", "quy_Latn"), "mbart50": ("en_XX", "de_DE", "fr_XX")}
+LANGUAGES = {
+    "m2m100": ("en", "de", "zu"),
+    "nllb": ("eng_Latn", "deu_Latn", "quy_Latn"),
+    "mbart50": ("en_XX", "de_DE", "fr_XX"),
+}

@@ -103,7 +103,9 @@ def test_decoder_inputs_and_loss_are_the_models_own(name: str, open_backbone) ->
     batch = backbone.encode([rows])
     seen = []
     decoder = backbone.model.get_decoder()
-    handle = decoder.register_forward_pre_hook(lambda _, args, kwargs: seen.append(kwargs["input_ids"]), with_kwargs=True)
+    handle = decoder.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(kwargs["input_ids"]), with_kwargs=True
+    )
     with torch.no_grad():
         inputs = {key: batch.inputs[key] for key in ("input_ids", "attention_mask")}
         wanted = backbone.model(**inputs, labels=batch.labels).loss
@@ -138,7 +140,9 @@ def test_it_writes_what_the_model_writes_row_by_row(name: str, beams: int, open_
     wanted, first_pieces = [], []
     for row in rows:
         ids, _ = by_tokenizer(backbone, row)
-        language = {} if row.target_language is None else {"forced_bos_token_id": backbone.language_id(row.target_language)}
+        language = (
+            {} if row.target_language is None else {"forced_bos_token_id": backbone.language_id(row.target_language)}
+        )
         more = 1 if language else 0  # there the language's own piece counts as new
         out = backbone.model.generate(
             torch.tensor([ids]), num_beams=beams, do_sample=False, max_new_tokens=6 + more, max_length=None, **language
@@ -230,7 +234,9 @@ def test_empty_texts_are_texts(name: str, open_backbone) -> None:
     batch = backbone.encode([[Prompt("", "", row.source_language, row.target_language), row]])
     with torch.no_grad():
         assert torch.isfinite(backbone.model(**batch.inputs).logits).all()
-    assert len(backbone.generate([[Prompt("", "", row.source_language, row.target_language)]], max_new_tokens=3)[0]) == 1
+    assert (
+        len(backbone.generate([[Prompt("", "", row.source_language, row.target_language)]], max_new_tokens=3)[0]) == 1
+    )
 
 
 @everyone
@@ -257,7 +263,9 @@ def test_a_half_precision_checkpoint_is_opened_in_fp32(folder_of, tmp_path: Path
 
 
 def test_no_such_model_is_the_users_mistake(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"backbone.model 'no-such/model' is neither a folder nor a reachable Hub model"):
+    with pytest.raises(
+        UserError, match=r"backbone.model 'no-such/model' is neither a folder nor a reachable Hub model"
+    ):
         BACKBONES.get("seq2seq")(model="no-such/model").load(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"backbone.model"):

@@ -22,7 +22,25 @@ from metanlp.backbones.tiny import Tiny
 from metanlp.data.types import Prompt
 
 KINDS = ("char", "bpe", "unigram")
-WORDS = "the cat sat on a mat naïve Übung größe один два три 四五六 nullpunkt sechsundzwanzig hundert x=</s>".split()
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "naïve",
+    "Übung",
+    "größe",
+    "один",
+    "два",
+    "три",
+    "四五六",
+    "nullpunkt",
+    "sechsundzwanzig",
+    "hundert",
+    "x=</s>",
+]
 
 
 def sentences() -> list[str]:
@@ -71,7 +89,9 @@ def test_text_comes_back_as_it_was(kind: str, text: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_digits_are_cut_one_by_one(kind: str) -> None:
     tokenizer, _ = both(kind)
-    long = [piece for piece in tokenizer.get_vocab() if not piece.startswith("<0x") and sum(map(str.isdigit, piece)) > 0]
+    long = [
+        piece for piece in tokenizer.get_vocab() if not piece.startswith("<0x") and sum(map(str.isdigit, piece)) > 0
+    ]
     assert sorted(piece.strip("▁") for piece in long) == list("0123456789")
     pieces = tokenizer.convert_ids_to_tokens(tokenizer("hundert 90210")["input_ids"])
     assert pieces[-6:] == ["9", "0", "2", "1", "0", "</s>"]
@@ -104,11 +124,24 @@ start = torch.full((len(texts), 1), model.config.decoder_start_token_id)
 with torch.no_grad():
     logits = model(**batch, decoder_input_ids=start).logits
     written = model.generate(**batch, max_new_tokens=5, do_sample=False)
-torch.save({"ids": batch["input_ids"].tolist(), "logits": logits, "written": tokenizer.batch_decode(written, skip_special_tokens=True),
-    "metanlp": "metanlp" in sys.modules, "decoded": tokenizer.batch_decode(batch["input_ids"], skip_special_tokens=True)}, sys.argv[3])
+torch.save(
+    {
+        "ids": batch["input_ids"].tolist(),
+        "logits": logits,
+        "written": tokenizer.batch_decode(written, skip_special_tokens=True),
+        "decoded": tokenizer.batch_decode(batch["input_ids"], skip_special_tokens=True),
+        "metanlp": "metanlp" in sys.modules,
+    },
+    sys.argv[3],
+)
 """
     out = folder.parent / "out.pt"
-    subprocess.run([sys.executable, "-c", code, str(folder), json.dumps(texts), str(out)], check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", code, str(folder), json.dumps(texts), str(out)],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     return torch.load(out)
 
 
@@ -149,7 +182,9 @@ def test_it_learns(tmp_path: Path) -> None:
     """The encoded batch is what the model needs: a few steps and it spells the targets."""
     folder = tmp_path / "backbone"
     folder.mkdir()
-    options = Tiny(width=32, heads=2, feed_forward=32, encoder_layers=1, decoder_layers=1, vocabulary=300, pieces="char")
+    options = Tiny(
+        width=32, heads=2, feed_forward=32, encoder_layers=1, decoder_layers=1, vocabulary=300, pieces="char"
+    )
     options.prepare(folder, sentences, 0)
     backbone = options.load(folder)
     pairs = [("one", "cat"), ("two", "mat"), ("six", "the"), ("ten", "sat on")]

@@ -67,4 +67,5 @@ def test_every_field_has_its_help(tmp_path: Any) -> None:
     lines = explained(recipe).splitlines()
     for options in (recipe, recipe.task, recipe.backbone, recipe.fast_weights, recipe.stages["meta"].algorithm):
         for name, field in type(options).model_fields.items():
-            assert any(line.strip().startswith(f"{name}:") and line.endswith(f"# {field.description}") for line in lines)
+            start, end = f"{name}:", f"# {field.description}"
+            assert any(line.strip().startswith(start) and line.endswith(end) for line in lines)

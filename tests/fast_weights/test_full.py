@@ -38,7 +38,9 @@ def test_putting_copies_nothing_and_restoring_brings_back_the_very_storage() -> 
     model = make_t5()
     fast = Full().attach(model, 0)
     before = {name: parameter.data_ptr() for name, parameter in fast.parameters.items()}
-    weights = {name: torch.randn(1, *parameter.shape, dtype=torch.float64) for name, parameter in fast.parameters.items()}
+    weights = {
+        name: torch.randn(1, *parameter.shape, dtype=torch.float64) for name, parameter in fast.parameters.items()
+    }
     fast.put(weights)
     assert all(parameter.data_ptr() == weights[name].data_ptr() for name, parameter in fast.parameters.items())
     fast.restore()

@@ -1,0 +1,131 @@
+"""The outer step's bookkeeping, by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from makers import make_t5
+
+from metanlp.algorithms._inner_loop import MetaGradient
+from metanlp.checkpoint import latest_checkpoint, save_checkpoint
+from metanlp.config.recipe import Train
+from metanlp.fast_weights.full import Full
+from metanlp.fast_weights.lora import Lora
+from metanlp.learner import Learner
+from metanlp.outer import Total, freeze_state, learning_rate, thaw_state
+
+
+def learner_of(seed: int = 0) -> Learner:
+    model = make_t5(seed=seed, dtype=torch.float32)
+    return Learner(model, Full().attach(model, 0))
+
+
+def gradient(learner: Learner, value: float, losses: list[float], passes: int) -> MetaGradient:
+    grads = {name: torch.full_like(weight, value) for name, weight in learner.slow().items()}
+    return MetaGradient(grads, torch.tensor(losses), passes)
+
+
+def test_stacks_of_different_sizes_are_weighted_by_their_tasks() -> None:
+    learner = learner_of()
+    total = Total(learner)
+    total.add(gradient(learner, 1.0, [1.0, 2.0, 3.0], 12), 3)
+    total.add(gradient(learner, 5.0, [6.0], 4), 1)
+    grads, loss, passes, stopping = total.means(total.flat.clone())
+    assert grads.keys() == learner.slow().keys()
+    for name, grad in grads.items():
+        assert grad.shape == learner.slow()[name].shape
+        assert torch.equal(grad, torch.full_like(grad, (3 * 1.0 + 5.0) / 4))
+    assert (loss, passes, stopping) == (3.0, 16, False)
+
+
+def test_ranks_add_up_to_one_process() -> None:
+    learner = learner_of()
+    one, first, second = Total(learner), Total(learner), Total(learner)
+    parts = [gradient(learner, value, [value], 2) for value in (1.0, 2.0, 4.0)]
+    for part in parts:
+        one.add(part, 1)
+    first.add(parts[0], 1)
+    first.add(parts[2], 1)
+    second.add(parts[1], 1)
+    second.ask_to_stop()
+    grads, loss, passes, stopping = first.means(first.flat + second.flat)
+    wanted, wanted_loss, wanted_passes, _ = one.means(one.flat.clone())
+    assert all(torch.equal(grads[name], wanted[name]) for name in wanted)
+    assert (loss, passes) == (wanted_loss, wanted_passes)
+    assert stopping
+
+
+def test_a_rank_without_episodes_adds_nothing() -> None:
+    learner = learner_of()
+    busy, idle = Total(learner), Total(learner)
+    busy.add(gradient(learner, 2.0, [3.0], 5), 1)
+    grads, loss, passes, _ = busy.means(busy.flat + idle.flat)
+    assert (loss, passes) == (3.0, 5)
+    assert all((grad == 2).all() for grad in grads.values())
+
+
+def test_a_step_starts_from_nothing() -> None:
+    learner = learner_of()
+    total = Total(learner)
+    total.add(gradient(learner, 2.0, [3.0], 5), 1)
+    total.means(total.flat)
+    total.clear()
+    total.add(gradient(learner, 1.0, [1.0], 1), 1)
+    grads, loss, passes, stopping = total.means(total.flat)
+    assert (loss, passes, stopping) == (1.0, 1, False)
+    assert all((grad == 1).all() for grad in grads.values())
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    train = Train(steps=10, warmup=2, learning_rate=0.4, decay="linear")
+    assert [round(learning_rate(train, step), 6) for step in range(11)] == [
+        0.2, 0.4, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05, 0.0,
+    ]  # fmt: skip
+    cosine = Train(steps=10, warmup=2, learning_rate=0.4, decay="cosine")
+    assert learning_rate(cosine, 6) == pytest.approx(0.2)
+    assert learning_rate(cosine, 4) == pytest.approx(0.2 * (1 + math.cos(math.pi / 4)))
+    assert learning_rate(cosine, 9) > 0
+    constant = Train(steps=10, learning_rate=0.4, decay="none")
+    assert {learning_rate(constant, step) for step in range(10)} == {0.4}
+    assert learning_rate(Train(steps=3, warmup=5, learning_rate=1.0), 2) == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_a_frozen_state_thaws_to_the_same_next_steps(kind: str, tmp_path) -> None:
+    def fresh(seed: int) -> tuple[Learner, torch.optim.AdamW]:
+        model = make_t5(seed=seed, dtype=torch.float32)
+        learner = Learner(model, (Full() if kind == "full" else Lora(r=2)).attach(model, seed))
+        return learner, torch.optim.AdamW(learner.fast.parameters.values(), 0.01, weight_decay=0.1)
+
+    def step(learner: Learner, optimizer: torch.optim.AdamW, number: int) -> None:
+        generator = torch.Generator().manual_seed(number)
+        learner.set_grads({name: torch.randn(w.shape, generator=generator) for name, w in learner.slow().items()})
+        optimizer.step()
+
+    learner, optimizer = fresh(0)
+    for number in range(3):
+        step(learner, optimizer, number)
+    save_checkpoint(tmp_path, freeze_state(learner, optimizer, {"step": 3, "passes": 9}))
+    again, other = fresh(1)
+    assert thaw_state(again, other, latest_checkpoint(tmp_path)) == {"step": 3, "passes": 9}
+    for number in range(3, 6):
+        step(learner, optimizer, number)
+        step(again, other, number)
+    for name, weight in learner.slow().items():
+        assert torch.equal(weight, again.slow()[name])
+
+
+def test_state_is_kept_by_name_not_by_order(tmp_path) -> None:
+    learner = learner_of()
+    optimizer = torch.optim.AdamW(learner.fast.parameters.values(), 0.01)
+    learner.set_grads({name: torch.randn_like(weight) for name, weight in learner.slow().items()})
+    optimizer.step()
+    save_checkpoint(tmp_path, freeze_state(learner, optimizer, {"step": 1}))
+    again = learner_of(seed=3)
+    again.fast.parameters = dict(reversed(again.fast.parameters.items()))
+    other = torch.optim.AdamW(again.fast.parameters.values(), 0.01)
+    thaw_state(again, other, latest_checkpoint(tmp_path))
+    for name, parameter in learner.fast.parameters.items():
+        assert torch.equal(other.state[again.fast.parameters[name]]["exp_avg"], optimizer.state[parameter]["exp_avg"])
