@@ -17,17 +17,9 @@ live as long as the learner are there before it and stand in a column of their o
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import subprocess
-import sys
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:

@@ -70,9 +70,7 @@ def _fill(folder: Path, collection: Collection) -> None:
         collection.terms.strip(),
     ]
     (folder / "LICENCE.txt").write_text("\n\n".join(about) + "\n", encoding="utf-8", newline="\n")
-    facts = {
-        name: getattr(collection, name) for name in ("family", "licence", "source", "attribution", "made_by")
-    }
+    facts = {name: getattr(collection, name) for name in ("family", "licence", "source", "attribution", "made_by")}
     facts |= {"parallel": True, "tasks": {name: collection.info[name] for name in sorted(collection.info)}}
     write_yaml(folder / "collection.yaml", facts)
 

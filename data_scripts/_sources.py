@@ -40,9 +40,7 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
                 if len(row) == len(columns):
                     yield row
                 else:
-                    problems.add(
-                        f"line {number}: {len(row)} columns, not {len(columns)} ({', '.join(columns)})"
-                    )
+                    problems.add(f"line {number}: {len(row)} columns, not {len(columns)} ({', '.join(columns)})")
     except (OSError, EOFError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     problems.raise_if_any()
@@ -94,14 +92,10 @@ def package_root(package: str, version: str, stack: ExitStack) -> Path:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     wanted = f"{package}=={version}"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    done = subprocess.run(
-        [*command, "--dest", str(folder), wanted], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, "--dest", str(folder), wanted], capture_output=True, text=True, check=False)
     if done.returncode:
         why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UserError(
-            f"{wanted} is not installed and pip cannot download it ({why}); {instead('its wheel')}"
-        )
+        raise UserError(f"{wanted} is not installed and pip cannot download it ({why}); {instead('its wheel')}")
     for wheel in folder.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder)

@@ -132,9 +132,7 @@ def build(roots: dict[str, Path], least: int, seed: int) -> common.Collection:
                 elif messages.setdefault(locale, {}).setdefault(english, other) is not other:
                     collection.dropped["messages, said before in another catalogue"] += 1
     if not messages:
-        raise UserError(
-            f"no gettext catalogue was found in {', '.join(sorted({str(r) for r in roots.values()}))}"
-        )
+        raise UserError(f"no gettext catalogue was found in {', '.join(sorted({str(r) for r in roots.values()}))}")
     for locale, known in sorted(messages.items()):
         language = locale.split("_")[0]
         split = "test" if language in TEST else "valid" if language in VALID else "train"
@@ -168,9 +166,7 @@ def main(
     out: Annotated[Path, typer.Option(help="The folder to write, for example data/catalogs.")],
     given: Annotated[
         Path | None,
-        typer.Option(
-            "--from", help="A folder with the packages' folders (unpacked wheels); pip is not asked then."
-        ),
+        typer.Option("--from", help="A folder with the packages' folders (unpacked wheels); pip is not asked then."),
     ] = None,
     least: Annotated[int, typer.Option(min=1, help="Leave out locales with fewer messages.")] = 100,
     seed: Annotated[int, typer.Option(help="Decides which messages are asked of held-out languages.")] = 0,
@@ -183,10 +179,7 @@ def main(
     output.check_out(out)
     sources.installed_version("babel", "catalogs")
     with contextlib.ExitStack() as stack:
-        roots = {
-            package: given or sources.package_root(package, pin, stack)
-            for package, (_, pin) in PACKAGES.items()
-        }
+        roots = {package: given or sources.package_root(package, pin, stack) for package, (_, pin) in PACKAGES.items()}
         output.finish(build(roots, least, seed), out)
 
 

@@ -65,9 +65,7 @@ def locales(collection: common.Collection) -> list[str]:
     variants = [locale for locale in found if "_" in locale]
     collection.dropped[f"locales, variants of a base language: {', '.join(variants)}"] = len(variants)
     if missing := sorted({*TEST, *VALID} - set(found)):
-        raise UserError(
-            f"this unicode-rbnf has no rules for {', '.join(missing)}; run: pip install -U unicode-rbnf"
-        )
+        raise UserError(f"this unicode-rbnf has no rules for {', '.join(missing)}; run: pip install -U unicode-rbnf")
     return [locale for locale in found if "_" not in locale]
 
 

@@ -48,9 +48,7 @@ def read_home(given: Path | None) -> Iterator[tuple[str, str, str]]:
             texts = (archive.read(ends[f"{code}-eng.{side}"]).decode("utf-8") for side in ("eng", code))
             english, other = (text.removesuffix("\n").split("\n") for text in texts)
             if len(english) != len(other):
-                raise UserError(
-                    f"tatoeba.{code}-eng: {len(english)} lines in English, {len(other)} in {code}"
-                )
+                raise UserError(f"tatoeba.{code}-eng: {len(english)} lines in English, {len(other)} in {code}")
             yield from zip([code] * len(english), english, other, strict=True)
 
 
@@ -62,9 +60,7 @@ def read(given: Path | None) -> Iterator[tuple[str, ...]]:
     return map(tuple, rows)
 
 
-def build(
-    given: Path | None, direction: common.Direction, seed: int, flores: bool = False
-) -> common.Collection:
+def build(given: Path | None, direction: common.Direction, seed: int, flores: bool = False) -> common.Collection:
     """Every language's task; nothing is written yet."""
     collection = common.Collection(
         family="translation",
@@ -110,9 +106,7 @@ def main(
     out: Annotated[Path, typer.Option(help="The folder to write, for example data/tatoeba.")],
     given: Annotated[
         Path | None,
-        typer.Option(
-            "--from", help="Instead of a download: LASER's zip, or tatoeba112.tsv.gz or its folder."
-        ),
+        typer.Option("--from", help="Instead of a download: LASER's zip, or tatoeba112.tsv.gz or its folder."),
     ] = None,
     direction: Annotated[common.Direction, typer.Option(help="Which side is the source.")] = (
         common.Direction.TO_ENGLISH

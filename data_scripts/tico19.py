@@ -80,8 +80,7 @@ def build(given: Path | None, direction: common.Direction, seed: int) -> common.
         terms="https://creativecommons.org/publicdomain/zero/1.0/",
         source="https://tico-19.github.io: TICO-19, dev and test",
         attribution="TICO-19, the Translation Initiative for COVID-19 (Anastasopoulos et al. 2020)",
-        made_by="python data_scripts/tico19.py --out data/tico19"
-        f" --direction {direction.value} --seed {seed}",
+        made_by=f"python data_scripts/tico19.py --out data/tico19 --direction {direction.value} --seed {seed}",
     )
     englishes: dict[str, str] = {}  # sentence number -> how the first language has it in English
     differing: common.Counter[str] = common.Counter()  # language -> sentences whose English has other words

@@ -52,11 +52,7 @@ def read_home(given: Path | None) -> Iterator[list[str]]:
     divides an article otherwise than the English does, its paragraphs have no partner and stay out.
     """
     with sources.open_zip(given, HOME) as archive:
-        names = [
-            name
-            for name in archive.namelist()
-            if Path(name).name.startswith("udhr_") and name.endswith(".xml")
-        ]
+        names = [name for name in archive.namelist() if Path(name).name.startswith("udhr_") and name.endswith(".xml")]
         documents = {Path(name).stem.removeprefix("udhr_"): name for name in sorted(names)}
         if "eng" not in documents:
             raise UserError(f"{given or HOME} has no udhr_eng.xml; {sources.instead(HOME)}")
@@ -151,9 +147,7 @@ def main(
     out: Annotated[Path, typer.Option(help="The folder to write, for example data/udhr.")],
     given: Annotated[
         Path | None,
-        typer.Option(
-            "--from", help="Instead of a download: a zip of the project, or udhr.tsv.gz or its folder."
-        ),
+        typer.Option("--from", help="Instead of a download: a zip of the project, or udhr.tsv.gz or its folder."),
     ] = None,
     direction: Annotated[common.Direction, typer.Option(help="Which side is the source.")] = (
         common.Direction.TO_ENGLISH

@@ -68,9 +68,13 @@ def adapt(
     adapting = run.recipe.adapting_of(run.stage)
     episode = Episode(name, dict(info or {}), examples, [], index=0)
     steps, held_out, choice = _choose_steps(run, parts, episode, adapting, show)
-    weights = adapt_stack(run, parts, [episode], adapting, steps, seed=run.recipe.seed, show=f"adapting {name}" if show else "")
+    weights = adapt_stack(
+        run, parts, [episode], adapting, steps, seed=run.recipe.seed, show=f"adapting {name}" if show else ""
+    )
     if not all(bool(torch.isfinite(weight).all()) for weight in weights.values()):
-        raise UserError(f"adapting to {name!r} burst: some weights are no numbers; lower the recipe's adapting.learning_rate")
+        raise UserError(
+            f"adapting to {name!r} burst: some weights are no numbers; lower the recipe's adapting.learning_rate"
+        )
     made = Adaptation(name, run.id, episode.info, len(examples), steps, choice, held_out)
 
     def write(place: Path) -> None:
@@ -178,4 +182,3 @@ def _choose_steps(
     if losses[best] >= losses[0]:
         choice += "; adapting did not help there, so check the examples, or give more of them"
     return best, {str(steps): loss for steps, loss in losses.items()}, choice
-

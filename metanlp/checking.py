@@ -12,8 +12,7 @@ from metanlp.data.collection import TaskCollection
 from metanlp.data.leaks import find_leaks
 from metanlp.data.sampler import EpisodeSampler, shortages
 from metanlp.data.split import TaskSplit
-from metanlp.errors import Problems, UserError, did_you_mean
-from metanlp.metrics import METRICS
+from metanlp.errors import Problems, UserError
 from metanlp.run import Parts, Run
 
 SHOWN = 5  # leaks and shortages named, of each kind
@@ -31,10 +30,6 @@ def check_recipe(recipe: Recipe, name: str) -> str:
     stages = f"{_counted(len(recipe.stages), 'stage')}, {' -> '.join(recipe.stages)}"
     lines = [f"recipe {name}: {stages}", *_about(collection)]
     _add_some(problems, [f"leak: {leak}" for leak in find_leaks(collection)], "leak")
-    for metric in recipe.evaluation.metrics:
-        if metric not in METRICS:
-            near = did_you_mean(metric, METRICS)
-            problems.add(f"evaluation.metrics: there is no {metric!r}{near}; there are {', '.join(METRICS)}")
     usable = _check_episodes(recipe, collection, problems)
     if usable:
         with tempfile.TemporaryDirectory() as folder:

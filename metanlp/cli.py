@@ -28,10 +28,7 @@ Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="change fields, as in stages.meta.train.steps=100")
 ]
 RunPath = Annotated[str, typer.Argument(metavar="RUN", help="a run's folder, or one of its stages: runs/mine/joint")]
-Info = Annotated[
-    list[str] | None,
-    typer.Option(metavar="KEY=VALUE", help="facts that prompt or tokenizer ask for, as target_language=zul_Latn"),
-]
+Info = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="facts, as target_language=zul_Latn")]
 
 
 @app.command()
@@ -175,9 +172,7 @@ def evaluate(
     against: Annotated[list[str] | None, typer.Option(metavar="RUN2", help="another run, on the same episodes")] = None,
     split: Annotated[str, typer.Option(help="valid while you choose, test once at the end")] = "test",
     shots: Annotated[str | None, typer.Option(help="numbers of examples, as 0,4,16  [default: the recipe's]")] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change fields of evaluation")
-    ] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change fields")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes  [default: the cores; 1 with a GPU]")] = None,
     out: Annotated[Path | None, typer.Option(help="the report's folder  [default: RUN/report]")] = None,
 ) -> None:
@@ -192,20 +187,18 @@ def evaluate(
 
     opened = Run.open(run)
     wanted = [*(overrides or []), *([f"shots=[{shots}]"] if shots else [])]
-    home = opened.folder
-    if Path(run).resolve() != home.resolve():  # one stage of the run
-        home = opened.place
-        wanted.append(f"stages=[{opened.stage}]")
+    whole = Path(run).resolve() == opened.folder.resolve()
+    wanted += [] if whole else [f"stages=[{opened.stage}]"]
     options = changed(opened.recipe.evaluation, *wanted, subject="evaluation")
     _quiet()
-    results = evaluate_run(
-        opened, split=split, options=options, against=against or (), workers=workers or _workers(), show=True
-    )
-    page = write_report(results, opened, out or home / ("report" if split == "test" else f"report-{split}"))
+    count = workers or _workers()
+    results = evaluate_run(opened, split=split, options=options, against=against or (), workers=count, show=True)
+    place = (opened.folder if whole else opened.place) / ("report" if split == "test" else f"report-{split}")
+    page = write_report(results, opened, out or place)
     for metric in results.metrics():
         print(tables(results, metric))
     print(samples(results))
-    print(f"results: {page.parent / 'results.json'}\nreport:  {page}")
+    print(f"results: {page.with_name('results.json')}\nreport:  {page}")
 
 
 @app.command()

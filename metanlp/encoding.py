@@ -66,7 +66,10 @@ def adapting_batches(
         batch = backbone.encode(prompts)
         return [replace(batch, seed=seed_of(seed, "dropout", step)) for step in range(steps)]
     passes = -(-steps * adapting.batch // count)
-    orders = [np.random.Generator(np.random.Philox(seed_of(seed, "order", index))).permutation(count) for index in range(passes)]
+    orders = [
+        np.random.Generator(np.random.Philox(seed_of(seed, "order", index))).permutation(count)
+        for index in range(passes)
+    ]
     order = np.concatenate(orders)
     batches = []
     for step in range(steps):

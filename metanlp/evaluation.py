@@ -56,7 +56,9 @@ def evaluate(
     labelled = [(each, each.stage) for each in chosen] + [(each, f"{each.folder.name}/{each.stage}") for each in others]
     for each, _ in labelled:
         if not each.finished():
-            raise UserError(f"stage {each.stage!r} of {each.folder} is not trained to its end; `metanlp train` resumes it")
+            raise UserError(
+                f"stage {each.stage!r} of {each.folder} is not trained to its end; `metanlp train` resumes it"
+            )
     collection = run.prepare()
     names = collection.split(split).names
     width = options.tasks_per_stack if run.recipe.fast_weights.stackable else 1
@@ -117,7 +119,8 @@ def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
     tasks = parts.collection.split(split)
     most = max(options.shots)
     episodes = [
-        evaluation_episode(tasks, name, job.shots, job.seed, queries=options.queries, max_shots=most) for name in job.tasks
+        evaluation_episode(tasks, name, job.shots, job.seed, queries=options.queries, max_shots=most)
+        for name in job.tasks
     ]
     began = time.perf_counter()
     adapting = run.recipe.adapting_of(run.stage)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from torch.nn import functional as F
 from metanlp.batch import IGNORED, Batch
 from metanlp.fast_weights._protocol import FastWeights
 from metanlp.weights import Weights
+
+OTHER_WEIGHTS = "no fast weight is in the graph: the forward pass ran with other weights than the given ones"
+Move = Callable[[Weights, Weights], Weights]  # weights and their gradients, both `(tasks, *shape)` -> new weights
 
 
 class Learner:
@@ -62,12 +66,34 @@ class Learner:
             losses = self._losses(batch)
             grads = torch.autograd.grad(losses.sum(), leaves, allow_unused=True)
         if all(grad is None for grad in grads):
-            raise RuntimeError("no fast weight is in the graph: the forward pass ran with other weights than the given ones")
+            raise RuntimeError(OTHER_WEIGHTS)
         stack = self.fast.stack
         return losses.detach(), {
             name: torch.zeros_like(weights[name]) if grad is None else stack(grad)
             for name, grad in zip(self.fast.parameters, grads, strict=True)
         }
+
+    def losses_and_moved(self, weights: Weights, batch: Batch, move: Move) -> tuple[Tensor, Weights]:
+        """The losses as in `losses_and_grads`, and the weights as `move` returns them, given one weight with its gradient.
+
+        A weight moves as soon as its gradient is whole, while both are still in the processor's cache, and the gradient
+        goes: a step costs hardly more than the pass, and there is never a second set of full weights.
+        """
+        self._train(True)
+        moved: Weights = {}
+
+        def receive(name: str, leaf: Tensor) -> None:
+            moved.update(move({name: weights[name]}, {name: self.fast.stack(leaf.grad)}))
+            torch.autograd.graph.increment_version(leaf)  # autograd then refuses to read it as it was before
+
+        with self._running(weights) as leaves, _each_gradient(self.fast.parameters, leaves, receive):
+            losses = self._losses(batch)
+            losses.sum().backward(inputs=leaves)
+        if not moved:
+            raise RuntimeError(OTHER_WEIGHTS)
+        for name in weights.keys() - moved.keys():
+            moved.update(move({name: weights[name]}, {name: torch.zeros_like(weights[name])}))
+        return losses.detach(), {name: moved[name] for name in weights}
 
     @torch.no_grad()
     def losses(self, weights: Weights, batch: Batch) -> Tensor:
@@ -123,11 +149,37 @@ class Learner:
 
 
 @contextmanager
+def _each_gradient(
+    names: Iterable[str], leaves: Sequence[Tensor], receive: Callable[[str, Tensor], None]
+) -> Iterator[None]:
+    """Calls `receive` with a leaf when its `grad` is whole, and drops that; what the outer loop left in `grad` stays."""
+
+    def take(leaf: Tensor, name: str) -> None:
+        receive(name, leaf)
+        leaf.grad = None
+
+    kept = [leaf.grad for leaf in leaves]
+    handles = []
+    try:
+        for name, leaf in zip(names, leaves, strict=True):
+            leaf.grad = None
+            handles.append(leaf.register_post_accumulate_grad_hook(partial(take, name=name)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for leaf, grad in zip(leaves, kept, strict=True):
+            leaf.grad = grad
+
+
+@contextmanager
 def _dropout_seeded(seed: int | None, device: torch.device) -> Iterator[None]:
     """Dropout as a function of the seed alone; the generators continue afterwards as if nothing had been drawn."""
     if seed is None:
         yield
         return
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed % 2**63)
+        # torch.manual_seed looks for every kind of accelerator, which takes as long as a small layer
+        seed_all = torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed
+        seed_all(seed % 2**63)
         yield

@@ -107,7 +107,13 @@ class Results:
 
 
 def results_of(
-    predicted: Sequence[Predicted], metrics: Sequence[str], *, collection: str, digest: str, split: str, environment: dict[str, Any]
+    predicted: Sequence[Predicted],
+    metrics: Sequence[str],
+    *,
+    collection: str,
+    digest: str,
+    split: str,
+    environment: dict[str, Any],
 ) -> Results:
     """Score every prediction and put intervals to the numbers."""
     rows: list[Row] = []

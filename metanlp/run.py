@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metanlp.checkpoint import MANIFEST, Checkpoint, commit, latest_checkpoint
+from metanlp.checkpoint import MANIFEST, commit, latest_checkpoint
 from metanlp.config import Recipe
 from metanlp.config.load import build_recipe
 from metanlp.config.yaml import read_yaml, write_yaml
@@ -145,7 +145,9 @@ class Run:
         """Give `learner` the slow weights at the end of this stage."""
         checkpoint = latest_checkpoint(self.checkpoints)
         if checkpoint is None or checkpoint.state["step"] < self.recipe.stages[self.stage].train.steps:
-            raise UserError(f"stage {self.stage!r} of {self.folder} is not trained to its end; `metanlp train` resumes it")
+            raise UserError(
+                f"stage {self.stage!r} of {self.folder} is not trained to its end; `metanlp train` resumes it"
+            )
         set_slow(learner, checkpoint.tensors["slow"])
 
     @property

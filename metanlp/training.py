@@ -73,7 +73,11 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
     ).to(learner.device)
     if algorithm.adapts and state["step"] == 0:
         check_adapting(learner, algorithm, encode([sampler[0]]))
-    log = Logbook(run.place / "metrics.jsonl", accelerator.log, run.stage, state["step"], state["seconds"]) if main else None
+    log = (
+        Logbook(run.place / "metrics.jsonl", accelerator.log, run.stage, state["step"], state["seconds"])
+        if main
+        else None
+    )
     total, passes = Total(learner), state["passes"]
 
     with progress(f"{run.stage} ({algorithm.kind})", train.steps, state["step"], show=main) as advance:

@@ -85,10 +85,20 @@ class InnerLoop(AlgorithmOptions):
         """The fast weights after one step on each batch, and the losses `(tasks,)` of the last batch before its step."""
         state = None
         for index, batch in enumerate(batches):
-            losses, grads = learner.losses_and_grads(weights, batch)
-            weights, state = self.step(learner, weights, grads, state, index, len(batches))
-            del grads  # or two sets of gradients are alive during the next pass
+            losses, weights, state = self.advance(learner, weights, batch, state, index, len(batches))
         return weights, losses
+
+    def advance(
+        self, learner: Learner, weights: Weights, batch: Batch, state: AdamState | None, index: int, steps: int
+    ) -> tuple[Tensor, Weights, AdamState | None]:
+        """Inner step `index` of `steps`, on `batch`; the losses `(tasks,)` are those before it."""
+        if self.inner_optimizer == "sgd" and self.inner_clip is None:  # each weight can move by itself
+            losses, weights = learner.losses_and_moved(
+                weights, batch, lambda each, grads: self.step(learner, each, grads, None, index, steps)[0]
+            )
+            return losses, weights, None
+        losses, grads = learner.losses_and_grads(weights, batch)
+        return losses, *self.step(learner, weights, grads, state, index, steps)
 
     def step(
         self, learner: Learner, weights: Weights, grads: Weights, state: AdamState | None, index: int, steps: int

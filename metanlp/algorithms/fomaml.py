@@ -38,12 +38,15 @@ class FOMAML(InnerLoop):
         batches = [*episodes.support, episodes.query]
         fast, state, total = learner.spread(episodes.tasks), None, Weights()
         for index, (batch, weight) in enumerate(zip(batches, self._weights(len(batches)), strict=True)):
+            if not weight and batch is not episodes.query:
+                losses, fast, state = self.advance(learner, fast, batch, state, index, len(episodes.support))
+                continue
             losses, grads = learner.losses_and_grads(fast, batch)
             if weight:
                 total = _plus(total, mean_over_tasks(grads), weight)
             if batch is not episodes.query:
                 fast, state = self.step(learner, fast, grads, state, index, len(episodes.support))
-            del grads
+            del grads  # or two sets of gradients are alive during the next pass
         return MetaGradient(total, losses, passes(batches))
 
     def _weights(self, count: int) -> list[float]:

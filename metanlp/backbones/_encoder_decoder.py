@@ -43,7 +43,9 @@ class EncoderDecoder:
         inputs["decoder_input_ids"] = shifted.masked_fill(shifted == IGNORED, self.tokenizer.pad_token_id)
         return Batch(inputs, labels, tasks=len(prompts), seed=seed)
 
-    def generate(self, prompts: Sequence[Sequence[Prompt]], *, beams: int = 1, max_new_tokens: int = 128) -> list[list[str]]:
+    def generate(
+        self, prompts: Sequence[Sequence[Prompt]], *, beams: int = 1, max_new_tokens: int = 128
+    ) -> list[list[str]]:
         """What the model writes for each prompt, `prompts` being laid out as for `encode`. Call inside `learner.using`."""
         rows = [prompt for task in prompts for prompt in task]
         device = self.model.device
@@ -82,7 +84,9 @@ class EncoderDecoder:
         tokenizer: Any = self.tokenizer
         special = [str(token) for token in tokenizer.all_special_tokens]
         if hasattr(tokenizer, "lang_code_to_token"):  # M2M100 writes the code af as __af__
-            return {code: tokenizer.convert_tokens_to_ids(token) for code, token in tokenizer.lang_code_to_token.items()}
+            return {
+                code: tokenizer.convert_tokens_to_ids(token) for code, token in tokenizer.lang_code_to_token.items()
+            }
         named = {tokenizer.pad_token, tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token}
         return {
             token: tokenizer.convert_tokens_to_ids(token) for token in special if token not in named and token[0] != "<"

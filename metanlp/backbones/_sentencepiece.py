@@ -21,7 +21,9 @@ def train_tokenizer(texts: Iterable[str], pieces: str, vocabulary: int) -> PreTr
     """
     processor = sentencepiece.SentencePieceProcessor(model_proto=train_sentencepiece(texts, pieces, vocabulary))
     scores = [(processor.id_to_piece(index), processor.get_score(index)) for index in range(processor.get_piece_size())]
-    tokenizer = Tokenizer(_bpe(scores) if pieces == "bpe" else models.Unigram(scores, unk_id=UNKNOWN, byte_fallback=True))
+    tokenizer = Tokenizer(
+        _bpe(scores) if pieces == "bpe" else models.Unigram(scores, unk_id=UNKNOWN, byte_fallback=True)
+    )
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(Regex(" "), SPACE)])
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(NAMES), "isolated")  # a text's "</s>" is four characters
     tokenizer.decoder = decoders.Sequence(

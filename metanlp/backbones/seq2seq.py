@@ -47,5 +47,7 @@ class Seq2Seq(Options):
             )
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UserError(f"backbone.model {where!r} is neither a folder nor a reachable Hub model: {reason}") from error
+            raise UserError(
+                f"backbone.model {where!r} is neither a folder nor a reachable Hub model: {reason}"
+            ) from error
         return EncoderDecoder(model, tokenizer, self.max_length)

@@ -13,7 +13,7 @@ from metanlp.config.yaml import parse_yaml, read_yaml
 from metanlp.errors import Problems, UserError, did_you_mean
 from metanlp.registry import ALGORITHMS, BACKBONES, FAST_WEIGHTS, TASKS, Registry
 
-O = TypeVar("O", bound=Options)
+AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
 def recipes_folder() -> Path:
@@ -53,7 +53,9 @@ def load_recipe(name_or_path: str, *overrides: str) -> Recipe:
 def build_recipe(raw: Any, *overrides: str, subject: str = "recipe") -> Recipe:
     """A Recipe from plain data, as read from YAML."""
     if not isinstance(raw, dict):
-        raise UserError(f"{subject}: a recipe is a mapping of {', '.join(Recipe.model_fields)}; found {type(raw).__name__}")
+        raise UserError(
+            f"{subject}: a recipe is a mapping of {', '.join(Recipe.model_fields)}; found {type(raw).__name__}"
+        )
     problems = Problems(subject)
     raw = _with_kinds_spelt_out(raw)
     for override in overrides:
@@ -75,7 +77,7 @@ def build_recipe(raw: Any, *overrides: str, subject: str = "recipe") -> Recipe:
     return recipe
 
 
-def changed(options: O, *overrides: str, subject: str) -> O:
+def changed(options: AnyOptions, *overrides: str, subject: str) -> AnyOptions:
     """A copy of some options with `key=value` overrides."""
     raw, problems = options.dump(), Problems(subject)
     for override in overrides:

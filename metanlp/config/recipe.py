@@ -26,7 +26,7 @@ class Train(Options):
         None,
         ge=1,
         description="tasks in one pass; empty: as many as the fast weights allow. Set it, and dropout "
-        "is the same in any number of processes"
+        "is the same in any number of processes",
     )
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="outer optimiser")
     learning_rate: float = Field(1e-3, gt=0, description="outer learning rate at its highest")
@@ -61,7 +61,9 @@ class AlgorithmOptions(Options):
 class Stage(Options):
     """One training run: an algorithm from a start."""
 
-    after: str | None = Field(None, description="the stage whose weights this one starts from; empty: the backbone's own")
+    after: str | None = Field(
+        None, description="the stage whose weights this one starts from; empty: the backbone's own"
+    )
     algorithm: Registered = Field(description="joint, fomaml, reptile, or one of your own, with its options")
     train: Train = Field(default_factory=Train, description="how it trains")
     adapting: Adapting | None = Field(None, description="how its result adapts; empty: as the recipe says")
@@ -80,7 +82,9 @@ class Evaluation(Options):
     shots: list[int] = Field([0, 4, 16, 64], min_length=1, description="support examples; 0 is without adapting")
     queries: int = Field(100, ge=1, description="query examples of a task, at most")
     seeds: list[int] = Field([0], min_length=1, description="each draws its own support and query examples")
-    metrics: list[str] = Field(["chrF", "exact_match"], min_length=1, description="chrF, chrF++, BLEU, TER, exact_match")
+    metrics: list[Literal["chrF", "chrF++", "BLEU", "TER", "exact_match"]] = Field(
+        ["chrF", "exact_match"], min_length=1, description="scores, the first ones first"
+    )
     beams: int = Field(1, ge=1, description="width of the beam search; 1 is greedy")
     max_new_tokens: int = Field(128, ge=1, description="longest output, in pieces")
     batch: int = Field(64, ge=1, description="sentences generated at once")
@@ -100,7 +104,9 @@ class Recipe(Options):
     trackers: list[str] = Field(
         ["tensorboard"], description="any of Accelerate's trackers by name; metrics.jsonl is always written"
     )
-    stages: dict[str, Stage] = Field(min_length=1, description="trained in this order; the last one is the run's result")
+    stages: dict[str, Stage] = Field(
+        min_length=1, description="trained in this order; the last one is the run's result"
+    )
     adapting: Adapting = Field(default_factory=Adapting, description="how a trained start takes on a new task")
     evaluation: Evaluation = Field(default_factory=Evaluation, description="what `metanlp evaluate` measures")
 
@@ -109,7 +115,9 @@ class Recipe(Options):
         earlier: list[str] = []
         for name, stage in self.stages.items():
             if stage.after is not None and stage.after not in earlier:
-                raise ValueError(f"stages.{name}.after is {stage.after!r}; earlier stages are {', '.join(earlier) or 'none'}")
+                raise ValueError(
+                    f"stages.{name}.after is {stage.after!r}; earlier stages are {', '.join(earlier) or 'none'}"
+                )
             earlier.append(name)
         for name in self.evaluation.stages:
             if name not in self.stages:

@@ -57,5 +57,6 @@ def read_adapter(folder: Path, fast: LoraWeights) -> Weights:
             problems.add(f"{name} holds NaN or infinity")
     problems.raise_if_any()
     return {
-        name: found[name].to(parameter.device, parameter.dtype).unsqueeze(0) for name, parameter in fast.parameters.items()
+        name: found[name].to(parameter.device, parameter.dtype).unsqueeze(0)
+        for name, parameter in fast.parameters.items()
     }

@@ -41,7 +41,9 @@ class Full(Options):
         found = {name: weight for name, weight in model.named_parameters() if re.search(self.match, name)}
         if not found:
             names = [name for name, _ in model.named_parameters()]
-            raise UserError(f"fast_weights.match {self.match!r} finds none of the weights, as {names[0]} or {names[-1]}")
+            raise UserError(
+                f"fast_weights.match {self.match!r} finds none of the weights, as {names[0]} or {names[-1]}"
+            )
         for name, weight in model.named_parameters():
             weight.requires_grad_(name in found)
         return FullWeights(found)

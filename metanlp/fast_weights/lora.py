@@ -42,14 +42,20 @@ class Lora(Options):
         places = _linears(model, targets)
         missing = [target for target in self.targets if not _linears(model, [target])]
         if not places or missing:
-            names = sorted({name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)})
-            raise UserError(f"fast_weights.targets {missing or targets} are no linear layers here; there are {', '.join(names)}")
+            names = sorted(
+                {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+            )
+            raise UserError(
+                f"fast_weights.targets {missing or targets} are no linear layers here; there are {', '.join(names)}"
+            )
         model.requires_grad_(False)
         layers: dict[str, StackedLinear] = {}
         for index, place in enumerate(places):
             parent_name, _, attribute = place.rpartition(".")
             parent = model.get_submodule(parent_name)
-            layers[place] = StackedLinear(getattr(parent, attribute), self.r, self.alpha / self.r, self.init, (seed, index))
+            layers[place] = StackedLinear(
+                getattr(parent, attribute), self.r, self.alpha / self.r, self.init, (seed, index)
+            )
             setattr(parent, attribute, layers[place])
         return LoraWeights(self, layers, targets)
 

@@ -48,7 +48,9 @@ class Translation(Options):
         known = {**info, "source": example.source}
         for _, name, _, _ in Formatter().parse(self.prompt):
             if name and name not in known:
-                raise UserError(f"task.prompt asks for {{{name}}}, but of task {task!r} only {', '.join(known)} are known")
+                raise UserError(
+                    f"task.prompt asks for {{{name}}}, but of task {task!r} only {', '.join(known)} are known"
+                )
         languages = (info.get(key) for key in ("source_language", "target_language"))
         source_language, target_language = (None if code is None else str(code) for code in languages)
         return Prompt(self.prompt.format(**known), example.target, source_language, target_language)

@@ -32,11 +32,7 @@ def check_tasks(tasks: Tasks, secret: tuple[str, ...] = ("source", "target", "id
     names = [name for split in tasks.values() for name in split]
     assert len(names) == len(set(names))
     queries = [
-        row
-        for split in ("valid", "test")
-        for rows in tasks[split].values()
-        for row in rows
-        if row["pool"] == "query"
+        row for split in ("valid", "test") for rows in tasks[split].values() for row in rows if row["pool"] == "query"
     ]
     assert queries
     for column in secret:

@@ -62,9 +62,7 @@ WORDS = [f"Message {number}" for number in range(40)]
 def po(folder: Path, package: str, locale: str, pairs: list[tuple[str, str]], odd: str = "") -> Path:
     path = folder / package / "locale" / locale / "LC_MESSAGES" / "django.po"
     path.parent.mkdir(parents=True)
-    path.write_text(
-        HEADER + "".join(f'msgid "{a}"\nmsgstr "{b}"\n\n' for a, b in pairs) + odd, encoding="utf-8"
-    )
+    path.write_text(HEADER + "".join(f'msgid "{a}"\nmsgstr "{b}"\n\n' for a, b in pairs) + odd, encoding="utf-8")
     return path
 
 

@@ -18,9 +18,7 @@ def command(script: Path, *arguments: str, cwd: Path) -> subprocess.CompletedPro
 
 
 def test_there_are_scripts() -> None:
-    assert {"numbers", "catalogs", "tatoeba", "sib200", "tico19", "udhr"} <= {
-        script.stem for script in SCRIPTS
-    }
+    assert {"numbers", "catalogs", "tatoeba", "sib200", "tico19", "udhr"} <= {script.stem for script in SCRIPTS}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
@@ -34,9 +32,7 @@ def test_help_and_a_mistake(script: Path, tmp_path: Path) -> None:
     assert failed.stderr == f"--out {tmp_path / 'taken'} is a file; give a folder\n"
 
 
-@pytest.mark.parametrize(
-    "script", [script for script in SCRIPTS if script.stem not in ("numbers", "catalogs")]
-)
+@pytest.mark.parametrize("script", [script for script in SCRIPTS if script.stem not in ("numbers", "catalogs")])
 def test_a_copy_that_is_not_there(script: Path, tmp_path: Path) -> None:
     failed = command(script, "--out", "new", "--from", "nowhere", cwd=tmp_path)
     assert failed.returncode == 2

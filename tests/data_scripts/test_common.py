@@ -96,9 +96,7 @@ def test_copies_and_twins_of_held_out_tasks_go() -> None:
 
 
 def test_few_common_sentences_make_no_twin() -> None:
-    made = collection(
-        {"de": numbered("x", 19)}, {"zu": [*numbered("x", 19, "support"), Row("y", "y", "99", "query")]}
-    )
+    made = collection({"de": numbered("x", 19)}, {"zu": [*numbered("x", 19, "support"), Row("y", "y", "99", "query")]})
     made.drop_copies("target")
     assert "de" in made.tasks["train"]
 

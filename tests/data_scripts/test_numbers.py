@@ -73,9 +73,7 @@ def test_no_digits_and_nothing_invisible(tasks: dict) -> None:
 
 
 def test_variants_and_twins_are_reported(built: common.Collection) -> None:
-    assert [line for line in built.dropped if "ms" in line] == [
-        "rows, task ms: 69% the same as id, which is held out"
-    ]
+    assert [line for line in built.dropped if "ms" in line] == ["rows, task ms: 69% the same as id, which is held out"]
     assert [count for line, count in built.dropped.items() if "sr_Latn" in line and "de_CH" in line] == [9]
     assert "MIT License" in built.terms
 

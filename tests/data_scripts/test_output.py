@@ -32,9 +32,7 @@ def test_what_is_written(tmp_path: Path, read: Callable, capsys: pytest.CaptureF
         "parallel": True,
         "tasks": {"no": {"target_language": "no"}},
     }
-    assert (
-        folder / "LICENCE.txt"
-    ).read_text() == "MIT\n\nthanks to no one\n\nSource: somewhere\n\nAll of it.\n"
+    assert (folder / "LICENCE.txt").read_text() == "MIT\n\nthanks to no one\n\nSource: somewhere\n\nAll of it.\n"
     assert sorted(path.name for path in folder.iterdir()) == [
         "LICENCE.txt",
         "collection.yaml",
@@ -58,9 +56,7 @@ def test_an_older_collection_gives_way_as_a_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_failure_in_the_middle_leaves_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_in_the_middle_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output.write(norwegian(), tmp_path / "out")
     before = (tmp_path / "out" / "collection.yaml").read_bytes()
 

@@ -37,8 +37,7 @@ def test_a_small_copy(copy: Path, tmp_path: Path, read: Callable, check: Callabl
         "test": ["ace_Arab", "ace_Latn"],
     }
     pools = {
-        split: {(row["id"], row["pool"]) for rows in names.values() for row in rows}
-        for split, names in tasks.items()
+        split: {(row["id"], row["pool"]) for rows in names.values() for row in rows} for split, names in tasks.items()
     }
     support = {("1", "support"), ("2", "support")}
     assert pools == {
@@ -51,9 +50,7 @@ def test_a_small_copy(copy: Path, tmp_path: Path, read: Callable, check: Callabl
     assert built.info["ace_Arab"] == {"text_language": "ace_Arab", "language": "Acehnese"}
 
 
-def test_the_hub_gives_what_the_copy_gives(
-    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_hub_gives_what_the_copy_gives(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for code in CODES:
         for part in PARTS:
             path = tmp_path / "hub" / "data" / code / f"{part}.tsv"
@@ -92,9 +89,7 @@ def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
         sib200.build(tmp_path, 0)
 
 
-def test_the_real_data(
-    shared: Path, tmp_path: Path, read: Callable, check: Callable, counts: Callable
-) -> None:
+def test_the_real_data(shared: Path, tmp_path: Path, read: Callable, check: Callable, counts: Callable) -> None:
     output.finish(sib200.build(shared, 0), tmp_path / "out")
     tasks = read(tmp_path / "out")
     check(tasks, ("source", "id"))

@@ -91,9 +91,7 @@ def test_a_package_that_pip_cannot_have(monkeypatch: pytest.MonkeyPatch) -> None
 def test_pip_fills_a_folder_that_goes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(tmp_path / "small_thing-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("small_thing/hello.txt", "hello")
-        wheel.writestr(
-            "small_thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: small-thing\nVersion: 1.0\n"
-        )
+        wheel.writestr("small_thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: small-thing\nVersion: 1.0\n")
         wheel.writestr(
             "small_thing-1.0.dist-info/WHEEL",
             "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",

@@ -95,9 +95,7 @@ def test_sides_of_different_length_are_refused(tmp_path: Path) -> None:
         tatoeba.build(tmp_path / "other.zip", Direction.TO_ENGLISH, 0)
 
 
-def test_the_real_data(
-    shared: Path, tmp_path: Path, read: Callable, check: Callable, counts: Callable
-) -> None:
+def test_the_real_data(shared: Path, tmp_path: Path, read: Callable, check: Callable, counts: Callable) -> None:
     output.finish(tatoeba.build(shared, Direction.TO_ENGLISH, 0), tmp_path / "out")
     tasks = read(tmp_path / "out")
     check(tasks)

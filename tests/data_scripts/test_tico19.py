@@ -20,11 +20,7 @@ def other(code: str, number: int) -> str:
 
 
 def copy(folder: Path, **changed: str) -> Path:
-    rows = [
-        [code, str(i), changed.get(f"{code}{i}", ENGLISH[i]), other(code, i)]
-        for code in CODES
-        for i in range(60)
-    ]
+    rows = [[code, str(i), changed.get(f"{code}{i}", ENGLISH[i]), other(code, i)] for code in CODES for i in range(60)]
     path = folder / "tico19.tsv"
     path.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
     return path
@@ -47,9 +43,7 @@ def test_a_small_copy(tmp_path: Path, read: Callable, check: Callable) -> None:
         if split == "train":
             expected = {(*row[:3], "") for row in expected}
         else:
-            expected |= {
-                (str(i), other(code, i), ENGLISH[i], "query") for i in range(60) if parts[i] == split
-            }
+            expected |= {(str(i), other(code, i), ENGLISH[i], "query") for i in range(60) if parts[i] == split}
         assert {(r["id"], r["source"], r["target"], r["pool"]) for r in tasks[split][code]} == expected
     assert built.dropped["rows, task nus: a broken font encoding"] == 60
 
@@ -69,9 +63,7 @@ def test_cells(cell: str, text: str) -> None:
     assert tico19.plain(cell) == text
 
 
-def test_another_wording_of_a_sentence_stays_in_its_part(
-    tmp_path: Path, check: Callable, read: Callable
-) -> None:
+def test_another_wording_of_a_sentence_stays_in_its_part(tmp_path: Path, check: Callable, read: Callable) -> None:
     number = next(i for i in range(60) if part_of(0, ENGLISH[i]) == "test")
     given = copy(tmp_path, **{f"so{number}": "quite other words"})
     output.finish(tico19.build(given, Direction.TO_ENGLISH, 0), tmp_path / "out")
@@ -101,9 +93,7 @@ def test_home_gives_what_the_copy_gives(tmp_path: Path, monkeypatch: pytest.Monk
     assert tico19.build(None, Direction.FROM_ENGLISH, 0) == expected
 
 
-def test_the_real_data(
-    shared: Path, tmp_path: Path, read: Callable, check: Callable, counts: Callable
-) -> None:
+def test_the_real_data(shared: Path, tmp_path: Path, read: Callable, check: Callable, counts: Callable) -> None:
     output.finish(tico19.build(shared, Direction.TO_ENGLISH, 0), tmp_path / "out")
     tasks = read(tmp_path / "out")
     check(tasks)

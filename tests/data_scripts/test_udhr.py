@@ -32,9 +32,7 @@ def paragraphs(document: str) -> dict[str, tuple[str, str]]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    rows = [
-        [d, iso, key, *pair] for d, iso in sorted(DOCUMENTS.items()) for key, pair in paragraphs(d).items()
-    ]
+    rows = [[d, iso, key, *pair] for d, iso in sorted(DOCUMENTS.items()) for key, pair in paragraphs(d).items()]
     path = tmp_path / "udhr.tsv"
     path.write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
     return path
@@ -86,9 +84,7 @@ def test_home_gives_what_the_copy_gives(copy: Path, tmp_path: Path, monkeypatch:
             articles.setdefault(key.split(".")[0], []).append(texts[key])
         body = "".join(
             f"<article number='{number}'><title>T</title>"
-            + "".join(
-                f"<orderedlist><listitem tag='1'><para>{t}\n</para></listitem></orderedlist>" for t in found
-            )
+            + "".join(f"<orderedlist><listitem tag='1'><para>{t}\n</para></listitem></orderedlist>" for t in found)
             + "</article>"
             for number, found in articles.items()
         )
@@ -122,9 +118,7 @@ def test_short_documents_stay_out(copy: Path) -> None:
     assert set(udhr.build(copy, Direction.TO_ENGLISH, 24, 0).info) == {"zul"}
 
 
-def test_the_real_data(
-    shared: Path, tmp_path: Path, read: Callable, check: Callable, counts: Callable
-) -> None:
+def test_the_real_data(shared: Path, tmp_path: Path, read: Callable, check: Callable, counts: Callable) -> None:
     output.finish(udhr.build(shared, Direction.TO_ENGLISH, 20, 0), tmp_path / "out")
     tasks = read(tmp_path / "out")
     check(tasks)

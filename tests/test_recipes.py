@@ -1,0 +1,126 @@
+"""Every shipped recipe says how it is run, compares at equal computing, and works from end to end."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from backbones.real_formats import mt5, nllb
+
+from metanlp.config.load import load_recipe, recipe_names, recipes_folder
+from metanlp.config.recipe import Recipe
+from metanlp.evaluation import evaluate
+from metanlp.run import Run
+from metanlp.training import meta_train
+
+ROOT = Path(__file__).parents[1]
+everyone = pytest.mark.parametrize("name", recipe_names())
+STAND_INS = {"facebook/nllb-200-distilled-600M": nllb, "google/mt5-small": mt5}
+CODES = ["deu_Latn", "fra_Latn", "zul_Latn", "quy_Latn", "mri_Latn", "swh_Latn"]
+
+
+def test_the_promised_recipes_are_there() -> None:
+    promised = {"demo/numbers", "translation/catalogs_tiny_fomaml", "translation/tatoeba_tiny_fomaml"}
+    promised |= {"translation/nllb_lora_fomaml", "translation/mt5_lora_fomaml", "debug/numbers"}
+    assert promised <= set(recipe_names())
+
+
+@everyone
+def test_it_opens_with_the_command_that_runs_it_and_what_it_is_for(name: str) -> None:
+    first, second, *_ = (recipes_folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    assert first in (f"# metanlp train {name}", f"# accelerate launch -m metanlp train {name}")
+    assert re.fullmatch(r'# [\w"].{20,}\.', second), second
+
+
+@everyone
+def test_its_name_says_what_it_is(name: str) -> None:
+    """recipes/<family>/<backbone>_<fast weights>_<algorithm>.yaml; demo and debug are families of their own."""
+    recipe = load_recipe(name)
+    family, _, what = name.partition("/")
+    if family in ("demo", "debug"):
+        return
+    assert family == recipe.task.kind
+    assert what.endswith(f"_{recipe.stages[recipe.result].algorithm.kind}")
+    assert ("_lora_" in what) == (recipe.fast_weights.kind == "lora")
+    assert ("_tiny_" in what) == (recipe.backbone.kind == "tiny")
+
+
+@everyone
+def test_the_command_it_names_makes_its_data(name: str) -> None:
+    task = load_recipe(name).task
+    script, out = re.fullmatch(
+        r"python (data_scripts/\w+\.py) .*--out (\S+)", task.made_by.replace(" --out", "  --out")
+    ).groups()
+    assert (ROOT / script).is_file()
+    assert out == task.collection
+
+
+@everyone
+def test_stages_that_are_compared_cost_the_same(name: str) -> None:
+    passes = defaultdict(dict)
+    recipe = load_recipe(name)
+    for stage, options in recipe.stages.items():
+        train = options.train
+        passes[options.after][stage] = train.steps * train.meta_batch * (train.support + train.query)
+    for after, costs in passes.items():
+        assert len(set(costs.values())) == 1, f"after {after}: {costs}"
+    compared = recipe.evaluation.stages
+    assert len({recipe.stages[stage].after for stage in compared}) <= 1
+
+
+def write_tasks(folder: Path, texts: int) -> Path:
+    """Four training tasks, a validation and a test task of `texts` examples each."""
+    facts = []
+    for number, (split, code) in enumerate(zip(["train"] * 4 + ["valid", "test"], CODES, strict=True)):
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        rows = [f"{code[:2]} {row} {number}\tw{row} {code[0]}" for row in range(texts)]
+        (folder / split / f"{code[:3]}.tsv").write_text("source\ttarget\n" + "".join(f"{row}\n" for row in rows))
+        facts.append(f"  {code[:3]}: {{source_language: {code}, target_language: eng_Latn, language: {code[:3]}}}\n")
+    head = "family: translation\nlicence: CC0\nsource: made by a test\nparallel: false\ntasks:\n"
+    (folder / "collection.yaml").write_text(head + "".join(facts))
+    return folder
+
+
+def small(name: str, tmp_path: Path) -> Recipe:
+    """The recipe on a small collection, with a small backbone of the same class, one step a stage."""
+    recipe = load_recipe(name)
+    changes = [
+        f"task.collection={write_tasks(tmp_path / 'tasks', max(recipe.evaluation.shots) + 4)}",
+        "trackers=[]",
+        "adapting.steps=2",
+        "evaluation.queries=2",
+        "evaluation.max_new_tokens=4",
+        *(f"stages.{stage}.train.steps=1" for stage in recipe.stages),
+        *(f"stages.{stage}.train.meta_batch=2" for stage in recipe.stages),
+    ]
+    if recipe.backbone.kind == "tiny":
+        changes += ["backbone.vocabulary=300", "backbone.width=16", "backbone.heads=2", "backbone.feed_forward=16"]
+    else:
+        model = tmp_path / "model"
+        model.mkdir()
+        STAND_INS[recipe.backbone.model](model)
+        changes.append(f"backbone.model={model}")
+    return load_recipe(name, *changes)
+
+
+@everyone
+def test_it_trains_and_is_measured(name: str, tmp_path: Path) -> None:
+    recipe = small(name, tmp_path)
+    run = Run.open(meta_train(recipe, tmp_path / "run"))
+    weights: dict[str, dict[str, Any]] = {}
+    for stage in recipe.stages:
+        assert run.at(stage).finished()
+        weights[stage] = {key: tensor.clone() for key, tensor in run.at(stage).trained("cpu").learner.slow().items()}
+    for stage, options in recipe.stages.items():
+        if options.after:
+            before = weights[options.after]
+            assert any(not torch.equal(tensor, before[key]) for key, tensor in weights[stage].items())
+    results = evaluate(run, options=recipe.evaluation)
+    assert {row.task for row in results.rows} == {None, CODES[-1][:3]}
+    assert results.stages() == (recipe.evaluation.stages or [recipe.result])
+    assert results.metrics() == recipe.evaluation.metrics
+    assert results.shots() == recipe.evaluation.shots
