@@ -7,13 +7,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# A model this small is no faster on a GPU; two processes of one thread each share two cores best.
+CPU := CUDA_VISIBLE_DEVICES= ACCELERATE_USE_CPU=1 OMP_NUM_THREADS=1
 
 .PHONY: demo test check style wheel
 
 demo: $(READY)
 	test -f data/numbers/collection.yaml || $(BIN)/python data_scripts/numbers.py --out data/numbers
-	OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node 2 -m metanlp train demo/numbers
-	OMP_NUM_THREADS=1 $(BIN)/metanlp evaluate runs/demo-numbers
+	$(CPU) $(BIN)/torchrun --nproc-per-node 2 -m metanlp train demo/numbers
+	$(CPU) $(BIN)/metanlp evaluate runs/demo-numbers
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest

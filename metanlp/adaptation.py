@@ -16,7 +16,7 @@ from metanlp.algorithms._inner_loop import Algorithm
 from metanlp.batch import EncodedEpisodes
 from metanlp.checkpoint import commit, require_verified
 from metanlp.config.recipe import Adapting
-from metanlp.data.seeds import seed_of
+from metanlp.data.seeds import Draws, Shuffle, seed_of
 from metanlp.data.types import Episode, Example
 from metanlp.encoding import adapting_batches, prompts_of
 from metanlp.errors import UserError, did_you_mean
@@ -146,10 +146,10 @@ def check_adapting(learner: Learner, algorithm: Algorithm, episodes: EncodedEpis
 
 
 def _require_moved(before: torch.Tensor, after: torch.Tensor) -> None:
-    if torch.equal(before, after):
+    if bool((before == after).any()):
         raise RuntimeError(
-            f"adapting changed nothing: the support losses stayed at {before.tolist()}. The forward pass does not use "
-            "the fast weights (a wrapped or compiled model bound to the old ones?), or the learning rate is too small"
+            f"adapting changed nothing for some task: support losses {before.tolist()}, then {after.tolist()}. The forward pass "
+            "does not use the fast weights (a wrapped or compiled model bound to old ones?), or the learning rate is too small"
         )
 
 
@@ -161,8 +161,7 @@ def _choose_steps(
     if len(examples) < FEWEST_TO_HOLD_OUT:
         return adapting.steps, {}, f"{adapting.steps} steps, as the recipe says: too few examples to hold any out"
     count = max(2, round(HELD_OUT * len(examples)))
-    generator = torch.Generator().manual_seed(seed_of(run.recipe.seed, "held out") % 2**63)
-    order = torch.randperm(len(examples), generator=generator).tolist()
+    order = Shuffle(Draws(run.recipe.seed, "held out")).take(len(examples), len(examples))
     part = Episode(episode.task, episode.info, [examples[i] for i in order[count:]], [], index=0)
     judged = [prompts_of(run.recipe.task, episode, [examples[i] for i in order[:count]])]
     held_out = parts.backbone.encode(judged).to(parts.learner.device)

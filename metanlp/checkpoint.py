@@ -54,6 +54,12 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
+def latest_state(folder: Path) -> dict[str, Any] | None:
+    """The plain data of the newest checkpoint, without reading its weights; None where there is none."""
+    found = _by_age(folder)
+    return json.loads((found[-1] / "state.json").read_text(encoding="utf-8")) if found else None
+
+
 def commit(target: Path, write: Callable[[Path], None]) -> Path:
     """Fill a folder beside `target` with `write`, sync it to disk with a manifest of hashes, and rename it to `target`.
 
@@ -123,7 +129,10 @@ def _clear_leftovers(folder: Path) -> None:
             nobodys = not _alive(int(made[1])) if here else time.time() - path.stat().st_mtime > DAY
         except FileNotFoundError:
             continue
-        if nobodys:
+        target = folder / path.name[1:].removesuffix(f".{made[1]}{path.suffix}").removesuffix(f".{platform.node()}")
+        if nobodys and path.suffix == ".old" and not target.exists():
+            path.rename(target)  # killed between two renames: what was there before is better than nothing
+        elif nobodys:
             shutil.rmtree(path, ignore_errors=True)
 
 

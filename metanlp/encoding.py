@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-import numpy as np
-
 from metanlp.batch import Batch, EncodedEpisodes
 from metanlp.config.recipe import Adapting
-from metanlp.data.seeds import seed_of
+from metanlp.data.seeds import Draws, Shuffle, seed_of
 from metanlp.data.types import Episode, Example, Prompt
 
 
@@ -66,11 +64,7 @@ def adapting_batches(
         batch = backbone.encode(prompts)
         return [replace(batch, seed=seed_of(seed, "dropout", step)) for step in range(steps)]
     passes = -(-steps * adapting.batch // count)
-    orders = [
-        np.random.Generator(np.random.Philox(seed_of(seed, "order", index))).permutation(count)
-        for index in range(passes)
-    ]
-    order = np.concatenate(orders)
+    order = [at for index in range(passes) for at in Shuffle(Draws(seed, "order", index)).take(count, count)]
     batches = []
     for step in range(steps):
         chosen = order[step * adapting.batch : (step + 1) * adapting.batch]

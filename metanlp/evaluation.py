@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from metanlp.adaptation import adapt_stack
-from metanlp.checkpoint import latest_checkpoint
+from metanlp.checkpoint import latest_state
 from metanlp.config.recipe import Evaluation
 from metanlp.data.sampler import evaluation_episode
 from metanlp.data.types import Episode
@@ -46,37 +46,47 @@ def evaluate(
 ) -> Results:
     """Adapt to every task of `split` at every number of shots, let the model write, and score what it wrote.
 
-    Measures `options.stages` of `run` (by default as its recipe says), then the runs it is held `against`. 0 shots is
-    the start itself. `workers` processes share the tasks. Raises UserError where a stage is not trained to its end.
+    Measures `options.stages` of `run` (by default as its recipe says) and the runs it is held `against`, each adapting as
+    its own recipe says. 0 shots is the start itself. `workers` processes share the tasks. Stages are compared with the
+    first of them, and with every other run. Raises UserError where a stage is not trained to its end, or another run is
+    of other data.
     """
     run = run if isinstance(run, Run) else Run.open(run)
     options = options or run.recipe.evaluation
     chosen = [run.at(stage) for stage in options.stages or [run.stage]]
     others = [other if isinstance(other, Run) else Run.open(other) for other in against]
-    labelled = [(each, each.stage) for each in chosen] + [(each, f"{each.folder.name}/{each.stage}") for each in others]
-    for each, _ in labelled:
+    labelled = {f"{each.folder.name}/{each.stage}": each for each in others} | {each.stage: each for each in chosen}
+    if len(labelled) < len(others) + len(chosen):
+        raise UserError("two of the runs have one name, and results could not be told apart: rename a run's folder")
+    collection = run.prepare()
+    for label, each in labelled.items():
+        if each.prepare().digest != collection.digest:
+            raise UserError(f"{label} is of other data than {run.folder}: their tasks cannot be compared")
         if not each.finished():
             raise UserError(
                 f"stage {each.stage!r} of {each.folder} is not trained to its end; `metanlp train` resumes it"
             )
-    collection = run.prepare()
     names = collection.split(split).names
-    width = options.tasks_per_stack if run.recipe.fast_weights.stackable else 1
-    jobs = [
-        Job(each, label, tuple(names[at : at + width]), shots, seed, passes_of(each))
-        for each, label in labelled
-        for seed in options.seeds
-        for shots in options.shots
-        for at in range(0, len(names), width)
-    ]
+    jobs = []
+    for label, each in labelled.items():
+        width, passes = options.tasks_per_stack if each.recipe.fast_weights.stackable else 1, passes_of(each)
+        stacks = [tuple(names[at : at + width]) for at in range(0, len(names), width)]
+        jobs += [
+            Job(each, label, tasks, shots, seed, passes)
+            for seed in options.seeds
+            for shots in options.shots
+            for tasks in stacks
+        ]
     predicted: list[Predicted] = []
     with progress(f"evaluating {split}", len(jobs), show=show) as advance:
-        for found in _done(jobs, partial(_predict, split=split, options=options), workers):
+        for found in _done(jobs, partial(_predict, split=split, options=options), min(workers, len(jobs))):
             predicted.extend(found)
             advance(1, f"{found[0].stage} {found[0].task} {found[0].shots} shots")
+    baselines = [*labelled][: max(1, len(others))]  # the other runs, or else the first of the stages
     return results_of(
         predicted,
         options.metrics,
+        baselines,
         collection=collection.path.name,
         digest=collection.digest,
         split=split,
@@ -86,9 +96,9 @@ def evaluate(
 
 def passes_of(run: Run) -> int:
     """Forward and backward passes of one example that training took, from the backbone's own weights to this stage's."""
-    checkpoint = latest_checkpoint(run.checkpoints)
+    state = latest_state(run.checkpoints)
     after = run.recipe.stages[run.stage].after
-    return (checkpoint.state["passes"] if checkpoint else 0) + (passes_of(run.at(after)) if after else 0)
+    return (state["passes"] if state else 0) + (passes_of(run.at(after)) if after else 0)
 
 
 def _done(jobs: Sequence[Job], do: Any, workers: int) -> Iterator[list[Predicted]]:

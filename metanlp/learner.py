@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from metanlp.batch import IGNORED, Batch
 from metanlp.fast_weights._protocol import FastWeights
 from metanlp.weights import Weights
 
 OTHER_WEIGHTS = "no fast weight is in the graph: the forward pass ran with other weights than the given ones"
+LOGITS_AT_ONCE = 2**26  # numbers; 256 MiB in float32
+LARGE = 2**17  # numbers; the steps of smaller weights cost more calls than memory
 Move = Callable[[Weights, Weights], Weights]  # weights and their gradients, both `(tasks, *shape)` -> new weights
 
 
@@ -74,25 +77,23 @@ class Learner:
         }
 
     def losses_and_moved(self, weights: Weights, batch: Batch, move: Move) -> tuple[Tensor, Weights]:
-        """The losses as in `losses_and_grads`, and the weights as `move` returns them, given one weight with its gradient.
+        """The losses as in `losses_and_grads`, and the weights that `move` makes of some weights and their gradients.
 
-        A weight moves as soon as its gradient is whole, while both are still in the processor's cache, and the gradient
-        goes: a step costs hardly more than the pass, and there is never a second set of full weights.
+        A large weight moves as soon as its gradient is whole, while both are still in the processor's cache, and the
+        gradient goes: the step costs hardly more than the pass, and there is never a second set of full weights.
         """
         self._train(True)
         moved: Weights = {}
 
-        def receive(name: str, leaf: Tensor) -> None:
-            moved.update(move({name: weights[name]}, {name: self.fast.stack(leaf.grad)}))
-            torch.autograd.graph.increment_version(leaf)  # autograd then refuses to read it as it was before
+        def take(leaves: dict[str, Tensor]) -> None:
+            grads = {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in leaves.items()}
+            stack = self.fast.stack
+            moved.update(move({name: weights[name] for name in leaves}, {name: stack(grad) for name, grad in grads.items()}))
+            torch.autograd.graph.increment_version(leaves.values())  # autograd then refuses to read them as they were
 
-        with self._running(weights) as leaves, _each_gradient(self.fast.parameters, leaves, receive):
+        with self._running(weights) as leaves:
             losses = self._losses(batch)
-            losses.sum().backward(inputs=leaves)
-        if not moved:
-            raise RuntimeError(OTHER_WEIGHTS)
-        for name in weights.keys() - moved.keys():
-            moved.update(move({name: weights[name]}, {name: torch.zeros_like(weights[name])}))
+            _backward(losses.sum(), dict(zip(self.fast.parameters, leaves, strict=True)), take)
         return losses.detach(), {name: moved[name] for name in weights}
 
     @torch.no_grad()
@@ -128,14 +129,7 @@ class Learner:
     def _losses(self, batch: Batch) -> Tensor:
         with _dropout_seeded(batch.seed if self.model.training else None, self.device), self._autocast():
             logits = self.model(**batch.inputs, use_cache=False).logits
-        smoothing = self.label_smoothing if self.model.training else 0.0
-        by_piece = F.cross_entropy(
-            logits.to(torch.promote_types(logits.dtype, torch.float32)).flatten(0, 1),
-            batch.labels.flatten(),
-            ignore_index=IGNORED,
-            reduction="none",
-            label_smoothing=smoothing,
-        )
+        by_piece = _cross_entropy(logits, batch.labels, self.label_smoothing if self.model.training else 0.0)
         pieces = (batch.labels != IGNORED).view(batch.tasks, -1).sum(1)
         return by_piece.view(batch.tasks, -1).sum(1) / pieces.clamp(min=1)
 
@@ -148,28 +142,51 @@ class Learner:
             self.model.train(training)
 
 
-@contextmanager
-def _each_gradient(
-    names: Iterable[str], leaves: Sequence[Tensor], receive: Callable[[str, Tensor], None]
-) -> Iterator[None]:
-    """Calls `receive` with a leaf when its `grad` is whole, and drops that; what the outer loop left in `grad` stays."""
+def _backward(loss: Tensor, leaves: dict[str, Tensor], take: Callable[[dict[str, Tensor]], None]) -> None:
+    """Calls `take` with leaves whose `grad` is whole: large ones one by one during the backward pass, the others after it.
 
-    def take(leaf: Tensor, name: str) -> None:
-        receive(name, leaf)
+    The gradients are then dropped; what stood in `grad` before, the meta-gradient of the last step, stands there again.
+    """
+    kept = [leaf.grad for leaf in leaves.values()]
+    rest, hooks = dict(leaves), []
+
+    def take_large(name: str, leaf: Tensor) -> None:
+        take({name: rest.pop(name)})
         leaf.grad = None
 
-    kept = [leaf.grad for leaf in leaves]
-    handles = []
     try:
-        for name, leaf in zip(names, leaves, strict=True):
+        for name, leaf in leaves.items():
             leaf.grad = None
-            handles.append(leaf.register_post_accumulate_grad_hook(partial(take, name=name)))
-        yield
+            if leaf.numel() >= LARGE:
+                hooks.append(leaf.register_post_accumulate_grad_hook(partial(take_large, name)))
+        loss.backward(inputs=list(leaves.values()))
+        if len(rest) == len(leaves) and all(leaf.grad is None for leaf in rest.values()):
+            raise RuntimeError(OTHER_WEIGHTS)
+        take(rest)
     finally:
-        for handle in handles:
-            handle.remove()
-        for leaf, grad in zip(leaves, kept, strict=True):
+        for hook in hooks:
+            hook.remove()
+        for leaf, grad in zip(leaves.values(), kept, strict=True):
             leaf.grad = grad
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """Of every piece, `(rows, length)`, in float32 at least. `logits` are `(rows, length, vocabulary)`.
+
+    Where they are many, chunks of rows are computed one after another, and again for the gradient, so that only the
+    logits themselves fill memory and not their casts and softmaxes too.
+    """
+
+    def loss(some: Tensor, theirs: Tensor) -> Tensor:
+        exact = some.to(torch.promote_types(some.dtype, torch.float32)).flatten(0, 1)
+        options = {"ignore_index": IGNORED, "reduction": "none", "label_smoothing": smoothing}
+        return F.cross_entropy(exact, theirs.flatten(), **options).view_as(theirs)
+
+    if logits.numel() <= LOGITS_AT_ONCE:
+        return loss(logits, labels)
+    rows = max(1, LOGITS_AT_ONCE // logits[0].numel())
+    chunks = zip(logits.split(rows), labels.split(rows), strict=True)
+    return torch.cat([checkpoint(loss, *chunk, use_reentrant=False) for chunk in chunks])
 
 
 @contextmanager

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from metanlp.adaptation import adaptation_names
+from metanlp.checkpoint import latest_state
 from metanlp.errors import UserError
 from metanlp.run import RECIPE, Run
 
@@ -29,7 +29,7 @@ def _about(folder: Path) -> str:
         return f"{folder}\n  {error}"
     for name, stage in run.recipe.stages.items():
         at = run.at(name)
-        state = _state(at)
+        state = latest_state(at.checkpoints)
         done, passes = (state["step"], state["passes"]) if state else (0, 0)
         line = f"  {name:12} {stage.algorithm.kind:10} {done:,} of {stage.train.steps:,} steps, {passes:,} passes"
         adapted = adaptation_names(at)
@@ -40,9 +40,3 @@ def _about(folder: Path) -> str:
             if row["task"] is None:
                 lines.append(f"  {row['stage']:12} {row['metric']:12} {row['shots']:4} shots  {row['value']:5.1f}")
     return "\n".join(lines)
-
-
-def _state(run: Run) -> dict[str, Any] | None:
-    """How far the newest checkpoint is, without reading its weights."""
-    found = sorted(run.checkpoints.glob("step-*/state.json"))
-    return json.loads(found[-1].read_text(encoding="utf-8")) if found else None

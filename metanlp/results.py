@@ -109,13 +109,14 @@ class Results:
 def results_of(
     predicted: Sequence[Predicted],
     metrics: Sequence[str],
+    baselines: Sequence[str],
     *,
     collection: str,
     digest: str,
     split: str,
     environment: dict[str, Any],
 ) -> Results:
-    """Score every prediction and put intervals to the numbers."""
+    """Score every prediction, put intervals to the numbers, and compare each stage with each of `baselines`."""
     rows: list[Row] = []
     for each in predicted:
         for metric in metrics:
@@ -128,7 +129,7 @@ def results_of(
                 )
             )  # fmt: skip
     overall = [_over_tasks(group) for group in _grouped(rows).values()]
-    comparisons = _comparisons(rows)
+    comparisons = _comparisons(rows, baselines)
     return Results(collection, digest, split, [*overall, *rows], comparisons, list(predicted), environment)
 
 
@@ -161,19 +162,17 @@ def _over_tasks(rows: Sequence[Row]) -> Row:
     )  # fmt: skip
 
 
-def _comparisons(rows: Sequence[Row]) -> list[Comparison]:
-    """The first stage is what the others are measured against."""
+def _comparisons(rows: Sequence[Row], baselines: Sequence[str]) -> list[Comparison]:
+    """Every stage that is no baseline against every one that is."""
     groups = _grouped(rows)
-    stages = list(dict.fromkeys(stage for stage, _, _ in groups))
     found = []
     for (stage, shots, metric), own in groups.items():
-        if stage == stages[0] or (stages[0], shots, metric) not in groups:
-            continue
-        ours, theirs = _by_task(own), _by_task(groups[stages[0], shots, metric])
-        tasks = sorted(ours.keys() & theirs.keys())
-        pair = paired_bootstrap([ours[task] for task in tasks], [theirs[task] for task in tasks], seed=0)
-        if pair is not None:
-            found.append(Comparison(stage, stages[0], shots, metric, pair.difference, pair.low, pair.high, pair.p))
+        for baseline in baselines if stage not in baselines else ():
+            ours, theirs = _by_task(own), _by_task(groups[baseline, shots, metric])
+            tasks = sorted(ours.keys() & theirs.keys())
+            pair = paired_bootstrap([ours[task] for task in tasks], [theirs[task] for task in tasks], seed=0)
+            if pair is not None:
+                found.append(Comparison(stage, baseline, shots, metric, pair.difference, pair.low, pair.high, pair.p))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,7 +56,7 @@ class Run:
         else:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "environment.json").write_text(json.dumps(environment(), indent=1))
-            aside = path.with_suffix(".tmp")
+            aside = path.with_suffix(f".{os.getpid()}.tmp")
             write_yaml(aside, recipe.dump())
             aside.replace(path)  # at once: a part of a recipe would be another recipe
         return cls(folder, recipe, recipe.result)
@@ -119,6 +120,17 @@ class Run:
             commit(home, lambda aside: recipe.backbone.prepare(aside, texts, recipe.seed))
         return collection
 
+    def require_same_data(self, collection: TaskCollection) -> None:
+        """UserError where the examples are not those that the run began with."""
+        path = self.folder / "data.json"
+        if not path.exists():
+            facts = {"collection": str(collection.path), "digest": collection.digest}
+            path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        elif json.loads(path.read_text(encoding="utf-8"))["digest"] != collection.digest:
+            raise UserError(
+                f"the examples in {collection.path} have changed since {self.folder} began; choose another --out"
+            )
+
     def build(self, device: Any = None) -> Parts:
         """The parts with the backbone's own weights, on `device` (by default a GPU where there is one)."""
         import torch
@@ -175,9 +187,10 @@ def set_slow(learner: Learner, tensors: dict[str, Tensor]) -> None:
 
 def environment() -> dict[str, Any]:
     """Versions and machine, kept beside every number."""
-    import os
     import platform
     from importlib.metadata import version
+
+    import torch
 
     packages = ("torch", "transformers", "datasets", "accelerate", "peft", "sentencepiece", "sacrebleu")
     return {
@@ -186,18 +199,24 @@ def environment() -> dict[str, Any]:
         **{package: version(package) for package in packages},
         "machine": platform.machine(),
         "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
         "commit": _commit(),
     }
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that runs, or None outside one."""
+    """The commit of the checkout that runs, with `-dirty` where files differ from it; None outside a checkout."""
     import subprocess
 
     root = Path(__file__).parents[1]
     if not (root / ".git").exists():
         return None
-    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        asked = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    except OSError:  # no git here
+        return None
     return asked.stdout.strip() or None
 
 

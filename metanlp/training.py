@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 
 from metanlp.adaptation import adapt_stack, check_adapting
 from metanlp.checkpoint import commit, latest_checkpoint, save_checkpoint, verified
@@ -20,7 +22,7 @@ from metanlp.config import Recipe
 from metanlp.data.sampler import EpisodeSampler, evaluation_episode
 from metanlp.data.seeds import seed_of
 from metanlp.encoding import encode_episodes, prompts_of
-from metanlp.errors import Stopped, UserError
+from metanlp.errors import Stopped, UserError, did_you_mean
 from metanlp.logbook import Logbook
 from metanlp.outer import Total, freeze_state, learning_rate, outer_optimizer, thaw_state
 from metanlp.progress import progress
@@ -36,17 +38,22 @@ def meta_train(recipe: Recipe, folder: str | Path) -> Path:
     1, 2 or 4 processes (`accelerate launch -m metanlp train ...`) run the same experiment, up to the order of additions.
     Raises Stopped after SIGTERM or SIGINT, at the end of a step, with a checkpoint written.
     """
-    cpu = not torch.accelerator.is_available()  # said aloud, several processes on one CPU find each other (gloo)
-    accelerator = Accelerator(log_with=_trackers(recipe), project_dir=str(folder), cpu=cpu)
+    # said aloud, several processes on one CPU find each other (gloo)
+    cpu = os.environ.get("ACCELERATE_USE_CPU") in ("1", "true") or not torch.accelerator.is_available()
+    patience = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # ranks wait while one validates or saves
+    logs = _trackers(recipe)
+    accelerator = Accelerator(log_with=logs, project_dir=str(folder), cpu=cpu, kwargs_handlers=[patience])
     _require_joined(accelerator)
     with accelerator.main_process_first():
         run = Run.create(recipe, Path(folder))
-        run.prepare()
+        run.require_same_data(run.prepare())
     if recipe.trackers:
         accelerator.init_trackers("tracking")
     with _signals() as received:
         for stage in recipe.stages:
-            if not (verified(run.at(stage).last_checkpoint) and verified(run.at(stage).model)):
+            done = verified(run.at(stage).last_checkpoint) and verified(run.at(stage).model)
+            accelerator.wait_for_everyone()  # all have looked before anyone changes what is there
+            if not done:
                 train_stage(run.at(stage), accelerator, received)
     accelerator.end_training()
     return run.folder
@@ -94,6 +101,7 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
             _require_finite(norm, f"stage {run.stage!r}, step {step + 1}: the meta-gradient")
             optimizer.param_groups[0]["lr"] = learning_rate(train, step)
             optimizer.step()
+            optimizer.zero_grad()  # the reduced gradient is as large as the fast weights
 
             done, passes = step + 1, passes + new_passes
             advance(1, f"loss {loss:.3f}")
@@ -106,6 +114,7 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
                 now = {"step": done, "passes": passes, "seconds": log.seconds}
                 save_checkpoint(run.checkpoints, freeze_state(learner, optimizer, now))
             if stopping and done < train.steps:
+                accelerator.wait_for_everyone()
                 raise Stopped(max(received, default=signal.SIGTERM))
     if main:
         commit(run.model, lambda place: export_model(place, run, parts))
@@ -142,10 +151,16 @@ def _require_joined(accelerator: Accelerator) -> None:
 
 
 def _trackers(recipe: Recipe) -> list[Any] | None:
-    """Those of the recipe; TensorBoard only where it is installed, since it is the default."""
-    from importlib.util import find_spec
+    """Those of the recipe; TensorBoard only where it is installed, since it is the default. UserError for others."""
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
-    return [name for name in recipe.trackers if name != "tensorboard" or find_spec("tensorboard")] or None
+    known, there = ([str(name) for name in names] for names in (LOGGER_TYPE_TO_CLASS, get_available_trackers()))
+    for name in recipe.trackers:
+        if name not in known:
+            raise UserError(f"there is no tracker {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
+        if name not in there and name != "tensorboard":
+            raise UserError(f"the tracker {name!r} is not installed; install its package, or take it out of `trackers`")
+    return [name for name in recipe.trackers if name in there] or None
 
 
 @contextmanager
@@ -158,7 +173,8 @@ def _signals() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
 
-    before = {number: signal.signal(number, receive) for number in (signal.SIGTERM, signal.SIGINT)}
+    asked = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, receive) for number in asked}
     try:
         yield received
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,18 +13,6 @@ Weights = dict[str, "Tensor"]
 def mean_over_tasks(weights: Weights) -> Weights:
     """Without the task axis: `(tasks, *shape)` -> `(shape)`."""
     return {name: tensor.squeeze(0) if tensor.shape[0] == 1 else tensor.mean(0) for name, tensor in weights.items()}
-
-
-def task_of(weights: Weights, index: int) -> Weights:
-    """The weights of one task as a stack of one."""
-    return {name: tensor[index : index + 1] for name, tensor in weights.items()}
-
-
-def stacked(stacks: Sequence[Weights]) -> Weights:
-    """Stacks side by side: their task axes joined."""
-    import torch
-
-    return {name: torch.cat([weights[name] for weights in stacks]) for name in stacks[0]}
 
 
 def own(weights: Weights) -> Weights:

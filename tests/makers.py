@@ -116,3 +116,13 @@ def plain_recipe(collection: Path) -> dict[str, Any]:
         "adapting": {"steps": 4, "learning_rate": 1e-2},
         "evaluation": {"shots": [0, 4], "queries": 4, "max_new_tokens": 8},
     }
+
+
+def task_of(weights: dict, index: int) -> dict:
+    """The weights of one task as a stack of one."""
+    return {name: tensor[index : index + 1] for name, tensor in weights.items()}
+
+
+def stacked(stacks: list[dict]) -> dict:
+    """Stacks side by side: their task axes joined."""
+    return {name: torch.cat([weights[name] for weights in stacks]) for name in stacks[0]}

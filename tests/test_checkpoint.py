@@ -161,13 +161,25 @@ def test_leftovers_of_dead_processes_go_and_those_of_living_ones_stay(tmp_path: 
     dead.wait()
     node = os.uname().nodename
     gone = [f".step-00000001.{node}.{dead.pid}.tmp", f".model.{node}.{dead.pid}.old", ".step-00000001.elsewhere.9.tmp"]
-    kept = [f".step-00000002.{node}.{os.getppid()}.tmp", ".step-00000003.elsewhere.8.tmp", ".hidden", "plain.tmp"]
+    living = f".step-00000002.{node}.{os.getppid()}.tmp"
+    kept = [living, ".step-00000003.elsewhere.8.tmp", ".hidden", "plain.tmp", "model"]
     for name in [*gone, *kept]:
         (tmp_path / name).mkdir()
     old = time.time() - 2 * 24 * 3600
     os.utime(tmp_path / gone[2], (old, old))
     save_checkpoint(tmp_path, made(5))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "step-00000005"])
+
+
+def test_what_stood_there_comes_back_after_a_kill_between_two_renames(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    gone = tmp_path / f".model.{os.uname().nodename}.{dead.pid}.old"
+    gone.mkdir()
+    (gone / "weights").write_text("precious")
+    save_checkpoint(tmp_path, made(5))
+    assert (tmp_path / "model" / "weights").read_text() == "precious"
+    assert not gone.exists()
 
 
 def test_files_are_the_same_whatever_the_order_of_names(tmp_path: Path) -> None:

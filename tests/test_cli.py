@@ -410,6 +410,8 @@ def test_evaluate_prints_tables_and_names_its_files(metanlp_: Metanlp, home: Pat
     assert f"report:  {two / 'report' / 'report.html'}" in done.out
     rows = json.loads((two / "report" / "results.json").read_text())
     assert {(row["stage"], row["shots"]) for row in rows} == {(s, n) for s in ("meta", "one/meta") for n in (0, 2)}
+    compared = json.loads((two / "report" / "comparisons.json").read_text())["comparisons"]
+    assert {(each["stage"], each["baseline"]) for each in compared} == {("meta", "one/meta")}
 
 
 def test_evaluating_one_stage_leaves_the_runs_report_alone(metanlp_: Metanlp, home: Path) -> None:

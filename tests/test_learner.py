@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from makers import make_batch, make_t5, plain_loss, task_part
+from makers import make_batch, make_t5, plain_loss, stacked, task_of, task_part
 from torch import nn
 from torch.nn import functional as F
 
@@ -20,7 +20,7 @@ from metanlp.fast_weights.full import Full
 from metanlp.fast_weights.lora import Lora
 from metanlp.learner import Learner
 from metanlp.run import save_memory
-from metanlp.weights import own, stacked, task_of
+from metanlp.weights import own
 
 EXACT = {"rtol": 0.0, "atol": 1e-12}
 
@@ -216,12 +216,17 @@ def test_weights_outside_the_graph_are_an_error(make) -> None:
         learner.losses_and_grads(learner.spread(1), batch)
 
 
-@pytest.fixture
-def bf16_accelerator():
-    yield lambda: Accelerator(cpu=True, mixed_precision="bf16")
+def forget_accelerators() -> None:
     AcceleratorState._reset_state(True)
     GradientState._reset_state()
     PartialState._reset_state()
+
+
+@pytest.fixture
+def bf16_accelerator():
+    forget_accelerators()  # of tests before this one
+    yield lambda: Accelerator(cpu=True, mixed_precision="bf16")
+    forget_accelerators()
 
 
 @pytest.mark.parametrize("unwrap", [True, False])
@@ -342,3 +347,12 @@ def test_slow_weights_are_no_copies() -> None:
     for weight in learner.spread(3).values():
         assert weight.shape[0] == 3
         assert weight.stride(0) == 0
+
+
+def test_many_logits_are_chunked_to_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, batch = full_learner(label_smoothing=0.1), make_batch(rows=6)
+    losses, grads = learner.losses_and_grads(learner.spread(1), batch)
+    monkeypatch.setattr("metanlp.learner.LOGITS_AT_ONCE", 1)
+    again, chunked = learner.losses_and_grads(learner.spread(1), batch)
+    torch.testing.assert_close(losses, again, rtol=0, atol=1e-12)
+    assert_close(grads, chunked)

@@ -174,7 +174,7 @@ def test_kills_at_any_moment_change_no_bit(server: Server, ciphers: Path, unbrok
     for attempt in range(14):
         child = server.start(recipe_of(ciphers, "full"), folder)
         if attempt < 8:
-            time.sleep(draw.uniform(0.1, 0.9) * seconds)
+            time.sleep(draw.uniform(0.1, 0.4) * seconds)
             os.kill(child, signal.SIGKILL) if _alive(child) else None
         status = server.end()
         killed += status == -signal.SIGKILL

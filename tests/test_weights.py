@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
+from makers import task_of
 
-from metanlp.weights import mean_over_tasks, own, stacked, task_of
+from metanlp.weights import mean_over_tasks, own
 
 STACK = {"w": torch.tensor([[1.0, 2.0], [3.0, 6.0]]), "b": torch.tensor([0.0, 1.0])}
 
@@ -16,14 +17,6 @@ def test_the_mean_has_no_task_axis() -> None:
     one = mean_over_tasks(task_of(STACK, 1))
     assert one["w"].tolist() == [3.0, 6.0]
     assert one["b"].tolist() == 1.0
-
-
-def test_parts_make_up_the_stack_again() -> None:
-    again = stacked([task_of(STACK, 0), task_of(STACK, 1)])
-    assert all(torch.equal(again[name], STACK[name]) for name in STACK)
-    twice = stacked([STACK, STACK])
-    assert twice["w"].shape == (4, 2)
-    assert torch.equal(twice["w"][2:], STACK["w"])
 
 
 def test_ones_own_copy_is_nobody_elses() -> None:

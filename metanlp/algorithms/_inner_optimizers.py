@@ -23,9 +23,13 @@ class AdamState(NamedTuple):
 
 def sgd(weights: Weights, grads: Weights, learning_rate: float, out: Weights | None = None) -> Weights:
     """w - learning_rate * g."""
+    gradients = [grads[name] for name in weights]
+    if out is not None and all(out[name] is weight for name, weight in weights.items()):
+        torch._foreach_add_(list(weights.values()), gradients, alpha=-learning_rate)
+        return weights
     return {
-        name: torch.add(weight, grads[name], alpha=-learning_rate, out=out[name] if out else None)
-        for name, weight in weights.items()
+        name: torch.add(weight, grad, alpha=-learning_rate, out=out[name] if out else None)
+        for (name, weight), grad in zip(weights.items(), gradients, strict=True)
     }
 
 

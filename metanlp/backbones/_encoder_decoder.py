@@ -31,6 +31,8 @@ class EncoderDecoder:
         self.max_length = min(max_length, self.positions or max_length)
         start = getattr(config, "decoder_start_token_id", None)
         self.start = start if start is not None else tokenizer.eos_token_id  # mBART starts from </s>
+        if type(tokenizer).__name__ in ("MBartTokenizer", "MBartTokenizerFast"):
+            raise UserError("mBART-25 writes a language's code last, which is not supported; take mBART-50")
         self.has_languages = hasattr(tokenizer, "src_lang")  # NLLB, M2M100, mBART: codes; others: words in the prompt
 
     def encode(self, prompts: Sequence[Sequence[Prompt]], seed: int | None = None) -> Batch:

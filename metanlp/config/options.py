@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -40,14 +40,25 @@ def problems_of(error: ValidationError, cls: type[Options], prefix: str, owner: 
         yield _sentence(detail, cls, prefix, owner)
 
 
+def _nested(cls: type[Options], path: tuple[int | str, ...]) -> type[Options]:
+    """The options that a path of field names and mapping keys leads to."""
+    for name in path:
+        field = cls.model_fields.get(str(name))
+        if field is None:  # a key of a mapping, whose values were looked up with its field
+            continue
+        kinds = [field.annotation, *get_args(field.annotation)]
+        cls = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Options)), cls)
+    return cls
+
+
 def _sentence(detail: ErrorDetails, cls: type[Options], prefix: str, owner: str) -> str:
     place = ".".join([*([prefix] if prefix else []), *(str(part) for part in detail["loc"])])
     kind, given = detail["type"], detail["input"]
     if kind == "extra_forbidden":
         asked = str(detail["loc"][-1])
-        if len(detail["loc"]) > 1:  # in a nested part: its fields are not `cls`'s
-            return f"{place}: there is no such option"
-        known = sorted(cls.model_fields)
+        part = _nested(cls, detail["loc"][:-1])
+        owner = owner if part is cls else place.rpartition(".")[0]
+        known = sorted(part.model_fields)
         takes = ", ".join(known) if known else "none"
         return f"{owner} has no option {asked!r}; it takes {takes}{did_you_mean(asked, known)}"
     if kind == "missing":

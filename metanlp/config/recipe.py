@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from metanlp.config.options import Options
 
@@ -37,6 +37,13 @@ class Train(Options):
     log_every: int = Field(10, ge=1, description="steps between lines in metrics.jsonl")
     validate_every: int = Field(0, ge=0, description="steps between measurements on validation tasks; 0: never")
     save_every: int = Field(500, ge=1, description="steps between checkpoints")
+
+    @field_validator("share")
+    @classmethod
+    def _is_a_part(cls, share: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= share[0] < share[1] <= 1:
+            raise ValueError(f"share is {list(share)}; it should be two fractions of the tasks, as [0, 0.5]")
+        return share
 
 
 class Adapting(Options):
@@ -89,6 +96,13 @@ class Evaluation(Options):
     max_new_tokens: int = Field(128, ge=1, description="longest output, in pieces")
     batch: int = Field(64, ge=1, description="sentences generated at once")
     tasks_per_stack: int = Field(8, ge=1, description="tasks adapted side by side, where the fast weights allow it")
+
+    @field_validator("shots")
+    @classmethod
+    def _are_counts(cls, shots: list[int]) -> list[int]:
+        if min(shots) < 0:
+            raise ValueError(f"shots are {shots}; they are numbers of examples, 0 or more")
+        return shots
 
 
 class Recipe(Options):

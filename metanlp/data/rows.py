@@ -15,7 +15,7 @@ from metanlp.data.types import Example
 REQUIRED = ("source", "target")
 COLUMNS = ("source", "target", "id", "pool")
 POOLS = ("", "support", "query")
-LIMIT = 2_000  # characters a side may have, unless the collection says otherwise
+LIMIT = 2_000  # characters a side may have, unless the recipe says otherwise
 
 REASONS = {
     "bad UTF-8": "the bytes are not text in UTF-8",

@@ -24,6 +24,7 @@ class Translation(Options):
 
     collection: str = Field(description="folder of the task collection")
     made_by: str = Field("", description="the command that makes that folder, told where it is missing")
+    max_characters: int = Field(2000, ge=1, description="longer texts are rejected, and listed as such")
     prompt: str = Field(
         "{source}", description="what the model reads: {source}, and anything the collection says of a task in braces"
     )
@@ -41,7 +42,9 @@ class Translation(Options):
 
         from metanlp.data.collection import TaskCollection
 
-        return TaskCollection.open(Path(self.collection), family=self.kind, made_by=self.made_by)
+        return TaskCollection.open(
+            Path(self.collection), family=self.kind, made_by=self.made_by, limit=self.max_characters
+        )
 
     def prompt_of(self, task: str, info: Mapping[str, Any], example: Example) -> Prompt:
         """What the model reads and should write. UserError where the prompt asks for what nothing is known of."""

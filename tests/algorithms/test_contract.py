@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from makers import make_batch, make_t5, plain_recipe, task_part
+from makers import make_batch, make_t5, plain_recipe, stacked, task_part
 
 import metanlp.algorithms
 from metanlp.algorithms._inner_loop import InnerLoop, MetaGradient
@@ -18,7 +18,7 @@ from metanlp.fast_weights.full import Full
 from metanlp.fast_weights.lora import Lora
 from metanlp.learner import Learner
 from metanlp.registry import ALGORITHMS
-from metanlp.weights import mean_over_tasks, own, stacked
+from metanlp.weights import mean_over_tasks, own
 
 everyone = pytest.mark.parametrize("name", ALGORITHMS.names())
 both_kinds = pytest.mark.parametrize("kind", ["full", "lora"])

@@ -6,9 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from makers import stacked, task_of
 
 from metanlp.algorithms._inner_optimizers import adam, clipped, sgd
-from metanlp.weights import own, stacked, task_of
+from metanlp.weights import own
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 SHAPES = {"matrix": (3, 4), "vector": (5,), "cube": (2, 2, 2)}

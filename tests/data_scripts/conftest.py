@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,11 +65,11 @@ def check() -> Callable[..., None]:
 
 @pytest.fixture
 def shared() -> Path:
-    """Copies of the public data sets, where a checkout has them beside it."""
-    folder = ROOT / "../shared/data"
-    if not folder.is_dir():
-        pytest.skip("no copies of the public data sets beside the repository")
-    return folder
+    """The folder with copies of the public data sets that METANLP_SOURCES names."""
+    folder = os.environ.get("METANLP_SOURCES")
+    if not folder:
+        pytest.skip("METANLP_SOURCES names no folder with copies of the public data sets")
+    return Path(folder)
 
 
 @pytest.fixture

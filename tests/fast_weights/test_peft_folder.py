@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from makers import VOCABULARY, make_batch, make_t5
+from makers import VOCABULARY, make_batch, make_t5, task_of
 from safetensors.torch import load_file, save_file
 
 from metanlp.errors import UserError
@@ -16,7 +16,6 @@ from metanlp.fast_weights._peft_folder import FILE, read_adapter
 from metanlp.fast_weights._stacked_linear import StackedLinear
 from metanlp.fast_weights.lora import Lora
 from metanlp.learner import Learner
-from metanlp.weights import task_of
 
 SHARED: dict[str, Any] = {
     "vocab_size": VOCABULARY,
