@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -179,7 +180,7 @@ def _cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
 
     def loss(some: Tensor, theirs: Tensor) -> Tensor:
         exact = some.to(torch.promote_types(some.dtype, torch.float32)).flatten(0, 1)
-        options = {"ignore_index": IGNORED, "reduction": "none", "label_smoothing": smoothing}
+        options: dict[str, Any] = {"ignore_index": IGNORED, "reduction": "none", "label_smoothing": smoothing}
         return F.cross_entropy(exact, theirs.flatten(), **options).view_as(theirs)
 
     if logits.numel() <= LOGITS_AT_ONCE:
