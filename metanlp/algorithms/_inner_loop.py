@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import Field
@@ -93,10 +94,10 @@ class InnerLoop(AlgorithmOptions):
     ) -> tuple[Tensor, Weights, AdamState | None]:
         """Inner step `index` of `steps`, on `batch`; the losses `(tasks,)` are those before it."""
         if self.inner_optimizer == "sgd" and self.inner_clip is None:  # each weight can move by itself
-            losses, weights = learner.losses_and_moved(
-                weights, batch, lambda each, grads: self.step(learner, each, grads, None, index, steps)[0]
-            )
-            return losses, weights, None
+            from metanlp.algorithms._inner_optimizers import sgd
+
+            move = partial(sgd, learning_rate=self.learning_rate(index, steps), out=learner.buffers())
+            return *learner.losses_and_moved(weights, batch, move), None
         losses, grads = learner.losses_and_grads(weights, batch)
         return losses, *self.step(learner, weights, grads, state, index, steps)
 
