@@ -89,7 +89,9 @@ class Learner:
         def take(leaves: dict[str, Tensor]) -> None:
             grads = {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in leaves.items()}
             stack = self.fast.stack
-            moved.update(move({name: weights[name] for name in leaves}, {name: stack(grad) for name, grad in grads.items()}))
+            moved.update(
+                move({name: weights[name] for name in leaves}, {name: stack(grad) for name, grad in grads.items()})
+            )
             torch.autograd.graph.increment_version(leaves.values())  # autograd then refuses to read them as they were
 
         with self._running(weights) as leaves:

@@ -31,7 +31,9 @@ class FOMAML(InnerLoop):
     def problems_with(self, train: Train) -> list[str]:
         found = super().problems_with(train)
         if self.step_weights and (len(self.step_weights) != self.inner_steps + 1 or sum(self.step_weights) <= 0):
-            found.append(f"step_weights are {self.step_weights}; there must be inner_steps + 1 = {self.inner_steps + 1}, not all 0")
+            found.append(
+                f"step_weights are {self.step_weights}; there must be inner_steps + 1 = {self.inner_steps + 1}, not all 0"
+            )
         return found
 
     def meta_gradient(self, learner: Learner, episodes: EncodedEpisodes) -> MetaGradient:
