@@ -17,9 +17,17 @@ live as long as the learner are there before it and stand in a column of their o
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -221,3 +229,68 @@ def memory(field: str) -> float:
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024 / 1e6
     raise SystemExit("this benchmark reads /proc/self/status and needs Linux")
+
+
+def in_a_process_of_its_own(case: str, side: str) -> dict[str, float]:
+    """`measure_memory`, where nothing else has been allocated before."""
+    command = [sys.executable, __file__, "--memory", case, side]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+
+
+def row(name: str, case: Case, blocks: int) -> dict[str, Any]:
+    """Each side's time as a ratio to the cheapest floor in the same block, and what its memory adds to the floor's."""
+    spent = measure_time(case, blocks)
+    floor = min(floors_of(case), key=lambda side: median(spent[side]))
+    ratios = {side: [own / base for own, base in zip(spent[side], spent[floor], strict=True)] for side in OPTIONS}
+    return {
+        "case": name,
+        "floor": floor,
+        "ratios": {side: median(values) for side, values in ratios.items()},
+        "quartiles": {side: quantiles(values, n=4)[::2] for side, values in ratios.items()},
+        "memory": {side: in_a_process_of_its_own(name, side) for side in (floor, "sgd")},
+    }
+
+
+def line(found: dict[str, Any]) -> str:
+    cells = []
+    for side in OPTIONS:
+        low, high = found["quartiles"][side]
+        cells.append(f"{found['ratios'][side]:.2f} [{low:.2f}, {high:.2f}]")
+    floor, ours = (found["memory"][side] for side in (found["floor"], "sgd"))
+    buffers = ours["before_MB"] - floor["before_MB"]
+    cells += [f"{floor['peak_MB']:.0f}", f"{ours['peak_MB']:.0f}", f"{buffers:.0f}"]
+    return f"| {found['case']} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", help=f"of {', '.join(CASES)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="a third of the repetitions")
+    parser.add_argument("--json", type=Path, help="a file for the numbers")
+    parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    for name in given.cases:
+        if name not in CASES:
+            parser.error(f"there is no case {name}; there are {', '.join(CASES)}")
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    import torch
+
+    torch.set_num_threads(1)
+    if given.memory:
+        print(json.dumps(measure_memory(CASES[given.memory[0]], given.memory[1])))
+        return
+    print(f"{platform.machine()}, torch {torch.__version__}, one thread; ratios to the floor, [quartiles]")
+    print(f"| tasks x sentences x pieces | {' | '.join(OPTIONS)} | floor's step, MB | ours, MB | kept besides, MB |")
+    print("|" + "---|" * (len(OPTIONS) + 4))
+    rows = []
+    for name in given.cases or CASES:
+        case = CASES[name]
+        rows.append(row(name, case, max(3, case.blocks // 3) if given.quick else case.blocks))
+        print(line(rows[-1]), flush=True)
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
