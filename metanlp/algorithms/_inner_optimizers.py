@@ -1,6 +1,8 @@
-"""SGD and Adam as pure functions of stacked weights: elementwise, so they do not know how many tasks there are.
+"""SGD and Adam as functions of stacked weights: elementwise, so they do not know how many tasks there are.
 
-`out` names tensors of the same shapes that receive the result instead of new ones; it may be `weights` itself.
+Weights and gradients given are left as they are. `out` names tensors of the same shapes that receive the result instead of
+new ones; it may be `weights` itself. Adam's state is handed on from step to step and moves in place: with full weights a
+new one would be two more models a step, which the system would have to give and take back.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from metanlp.weights import Weights
 
 
 class AdamState(NamedTuple):
-    """First and second moments, `(tasks, *shape)`, after `steps` steps."""
+    """First and second moments, `(tasks, *shape)`, after `steps` steps. A step uses it up and returns the next."""
 
     steps: int
     first: tuple[Tensor, ...]
@@ -49,18 +51,15 @@ def adam(
         second = torch._foreach_mul(torch._foreach_mul(gradients, gradients), 1 - betas[1])
         steps = 1
     else:
-        first = torch._foreach_lerp(state.first, gradients, 1 - betas[0])
-        second = torch._foreach_mul(state.second, betas[1])
+        steps, first, second = state.steps + 1, state.first, state.second
+        torch._foreach_lerp_(first, gradients, 1 - betas[0])
+        torch._foreach_mul_(second, betas[1])
         torch._foreach_addcmul_(second, gradients, gradients, value=1 - betas[1])
-        steps = state.steps + 1
-    divisor = torch._foreach_sqrt(second)
-    torch._foreach_div_(divisor, (1 - betas[1] ** steps) ** 0.5)
-    torch._foreach_add_(divisor, epsilon)
-    step_size = learning_rate / (1 - betas[0] ** steps)
-    moved = {
-        name: torch.addcdiv(weight, m, d, value=-step_size, out=out[name] if out else None)
-        for (name, weight), m, d in zip(weights.items(), first, divisor, strict=True)
-    }
+    step_size, correction = learning_rate / (1 - betas[0] ** steps), (1 - betas[1] ** steps) ** 0.5
+    moved = {}
+    for (name, weight), m, v in zip(weights.items(), first, second, strict=True):
+        divisor = v.sqrt().div_(correction).add_(epsilon)
+        moved[name] = torch.addcdiv(weight, m, divisor, value=-step_size, out=out[name] if out else None)
     return moved, AdamState(steps, first, second)
 
 

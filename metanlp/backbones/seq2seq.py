@@ -12,7 +12,7 @@ from metanlp.errors import UserError
 from metanlp.registry import BACKBONES
 
 if TYPE_CHECKING:
-    from metanlp.backbones._encoder_decoder import EncoderDecoder
+    from metanlp.backbones._text_to_text import TextToText
 
 
 @BACKBONES.register("seq2seq")
@@ -25,7 +25,7 @@ class Seq2Seq(Options):
     revision: str | None = Field(None, description="branch, tag or commit on the Hub; empty: its main branch")
     max_length: int = Field(256, ge=1, description="longest source or target, in pieces; longer ones are cut")
 
-    def load(self, folder: Path) -> EncoderDecoder:
+    def load(self, folder: Path) -> TextToText:
         """The model in float32 and its tokenizer, from where the recipe says; a run's own `folder` is not needed."""
         return self.open(self.model)
 
@@ -33,11 +33,11 @@ class Seq2Seq(Options):
         """The model that adapters of this run name as their base."""
         return self.model
 
-    def open(self, where: str) -> EncoderDecoder:
+    def open(self, where: str) -> TextToText:
         """A model by Hub name or folder; UserError where there is none."""
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-        from metanlp.backbones._encoder_decoder import EncoderDecoder
+        from metanlp.backbones._text_to_text import TextToText
 
         revision = None if Path(where).is_dir() else self.revision
         try:
@@ -50,4 +50,4 @@ class Seq2Seq(Options):
             raise UserError(
                 f"backbone.model {where!r} is neither a folder nor a reachable Hub model: {reason}"
             ) from error
-        return EncoderDecoder(model, tokenizer, self.max_length)
+        return TextToText(model, tokenizer, self.max_length)

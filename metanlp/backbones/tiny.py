@@ -12,7 +12,7 @@ from metanlp.config.options import Options
 from metanlp.registry import BACKBONES
 
 if TYPE_CHECKING:
-    from metanlp.backbones._encoder_decoder import EncoderDecoder
+    from metanlp.backbones._text_to_text import TextToText
 
 
 @BACKBONES.register("tiny")
@@ -69,7 +69,7 @@ class Tiny(Options):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
-    def load(self, folder: Path) -> EncoderDecoder:
+    def load(self, folder: Path) -> TextToText:
         """The model in float32 and its tokenizer, as `prepare` saved them."""
         from metanlp.backbones.seq2seq import Seq2Seq
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class EncoderDecoder:
+class TextToText:
     """`model` and `tokenizer` are Hugging Face's own.
 
     Texts longer than `max_length` pieces, or than the model has positions, are cut.

@@ -1,0 +1,108 @@
+"""Verbs that learn and measure: train, adapt, evaluate."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metanlp.cli._app import Info, Overrides, RecipeName, RunPath, app, facts_of, quiet
+
+
+@app.command()
+def train(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="the run's folder  [default: runs/<recipe>]")] = None,
+) -> None:
+    """Meta-train; the same command goes on where it was stopped.
+
+    Several GPUs or hosts: accelerate launch -m metanlp train RECIPE
+    """
+    from metanlp.config import load_recipe
+
+    loaded = load_recipe(recipe, *overrides or [])
+    folder = out or Path("runs") / recipe.removesuffix(".yaml").removesuffix(".yml").replace("/", "-").lstrip(".-")
+    from metanlp.training import meta_train
+
+    quiet()
+    meta_train(loaded, folder)
+    if os.environ.get("RANK", "0") == "0":
+        print(f"trained {folder}\n  measure it:  metanlp evaluate {folder}")
+        print(f"  adapt it:    metanlp adapt {folder} examples.tsv --name zu")
+
+
+@app.command()
+def adapt(
+    run: RunPath,
+    examples: Annotated[Path, typer.Argument(help="a TSV or JSONL file with source and target")],
+    name: Annotated[str, typer.Option(help="what to call the adaptation")],
+    info: Info = None,
+) -> None:
+    """Adapt a run to a few examples.
+
+    The number of steps is chosen on a part of the examples that is held out; then all are learnt from.
+    """
+    from metanlp.adaptation import adapt as adapt_run
+    from metanlp.adaptation import adaptation_folder
+    from metanlp.data.readers import read_file
+    from metanlp.run import Run
+
+    opened = Run.open(run)
+    folder = adaptation_folder(opened, name)
+    kept, rejected = read_file(examples)
+    for row in rejected:
+        print(f"left out {row.file}:{row.line}: {row.reason}: {row.text}", file=sys.stderr)
+    support = [example for example in kept if example.pool != "query"]
+    if len(support) < len(kept):
+        print(f"left out {len(kept) - len(support)} examples marked query: nothing learns from them", file=sys.stderr)
+    quiet()
+    made = adapt_run(opened, support, name=name, info=facts_of(info), show=True)
+    print(f"adapted {name} from {made.examples} examples in {made.choice}")
+    print(f"wrote {folder}\n  use it:  echo ... | metanlp translate {run} --adaptation {name}")
+
+
+@app.command()
+def evaluate(
+    run: RunPath,
+    against: Annotated[list[str] | None, typer.Option(metavar="RUN2", help="another run, on the same episodes")] = None,
+    split: Annotated[str, typer.Option(help="valid while you choose, test once at the end")] = "test",
+    shots: Annotated[str | None, typer.Option(help="numbers of examples, as 0,4,16  [default: the recipe's]")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change fields")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes  [default: the cores; 1 with a GPU]")] = None,
+    out: Annotated[Path | None, typer.Option(help="the report's folder  [default: RUN/report]")] = None,
+) -> None:
+    """Measure a run on tasks it never saw, by number of examples.
+
+    Prints tables with intervals and paired comparisons, and writes them with plots as a page and as JSON.
+    """
+    from metanlp.config.load import changed
+    from metanlp.evaluation import evaluate as evaluate_run
+    from metanlp.report import samples, tables, write_report
+    from metanlp.run import Run
+
+    opened = Run.open(run)
+    wanted = [*(overrides or []), *([f"shots=[{shots}]"] if shots else [])]
+    whole = Path(run).resolve() == opened.folder.resolve()
+    wanted += [] if whole else [f"stages=[{opened.stage}]"]
+    options = changed(opened.recipe.evaluation, *wanted, subject="evaluation")
+    quiet()
+    count = workers or worker_count()
+    results = evaluate_run(opened, split=split, options=options, against=against or (), workers=count, show=True)
+    place = (opened.folder if whole else opened.place) / ("report" if split == "test" else f"report-{split}")
+    page = write_report(results, opened, out or place)
+    for metric in results.metrics():
+        print(tables(results, metric))
+    print(samples(results))
+    print(f"results: {page.with_name('results.json')}\nreport:  {page}")
+
+
+def worker_count() -> int:
+    import torch
+
+    from metanlp.doctor import cores
+
+    return 1 if torch.cuda.is_available() else cores()
