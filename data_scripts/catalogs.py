@@ -3,6 +3,9 @@
 Source: the gettext catalogues (.po, or .mo where there is no .po) inside the pip packages django, wagtail,
 sphinx, django-allauth and djangorestframework, by their translators. Licences: BSD and (django-allauth) MIT.
 
+The packages have 125 folders of locales. Spellings of one locale go together (tr_TR is tr), and other kinds of English
+stay out: 104 are left.
+
 Most messages are in many languages, so they are split as well: 70% are in training tasks and are what a
 held-out language shows as support, 15% are asked only of validation and 15% only of test languages. Messages
 with markup or placeholders stay out: copying them would be scored as translating.
