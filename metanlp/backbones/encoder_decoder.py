@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -27,10 +27,16 @@ class EncoderDecoder(Options):
 
     made: ClassVar[bool] = True  # a run makes it once, in a folder of its own
 
-    encoder: str = Field(description="name on the Hugging Face Hub, or a folder: BERT, XLM-R, multilingual E5 and others")
+    encoder: str = Field(
+        description="name on the Hugging Face Hub, or a folder: BERT, XLM-R, multilingual E5 and others"
+    )
     revision: str | None = Field(None, description="branch, tag or commit on the Hub; empty: its main branch")
     made_by: str = Field("", description="the command that makes the encoder's folder, told where it is missing")
     prefix: str = Field("", description="what the encoder wants before every text, as E5 wants 'query: '")
+    trim: bool = Field(
+        False, description="keep only the encoder's pieces that the training texts need, and single characters"
+    )
+    keep_for: str = Field("", description="with trim: a text file, as a word list, whose pieces are kept as well")
     pieces: Literal["char", "bpe", "unigram"] = Field("bpe", description="what the tokenizer cuts targets into")
     vocabulary: int = Field(8000, ge=300, description="pieces of the targets, 259 for bytes and marks included")
     width: int = Field(256, ge=8, description="width of the decoder's hidden states")
@@ -44,8 +50,11 @@ class EncoderDecoder(Options):
         """Train the targets' tokenizer, draw the decoder's weights, and save all as a `from_pretrained` folder."""
         from metanlp.backbones._sentencepiece import train_tokenizer
         from metanlp.backbones._text_to_text import TextToText
+        from metanlp.backbones._trimming import trim
 
         encoder, tokenizer = self._encoder()
+        if self.trim:
+            tokenizer = trim(encoder, tokenizer, self._read_by_encoder(prompts()))
         target = train_tokenizer((prompt.output for prompt in prompts()), self.pieces, self.vocabulary)
         model = self._with_decoder(encoder, target, seed)
         TextToText(model, tokenizer, self.max_length, target_tokenizer=target).save(folder)
@@ -65,10 +74,22 @@ class EncoderDecoder(Options):
         """Where the backbone's own weights are: what `prepare` made in a run's `folder` for it."""
         return str(folder.resolve())
 
+    def _read_by_encoder(self, prompts: Iterable[Prompt]) -> Iterator[str]:
+        """The texts whose pieces are kept."""
+        for prompt in prompts:
+            yield self.prefix + prompt.input
+        if self.keep_for:
+            try:
+                with Path(self.keep_for).open(encoding="utf-8") as lines:
+                    yield from (self.prefix + line.strip() for line in lines)
+            except (OSError, UnicodeDecodeError) as error:
+                raise UserError(f"backbone.keep_for {self.keep_for!r} cannot be read: {error}") from None
+
     def _encoder(self) -> tuple[Any, Any]:
         """The pretrained encoder in float32 and its tokenizer; UserError where there is none."""
         from transformers import AutoModel, AutoTokenizer
 
+        made = f"; make it with: {self.made_by}" if self.made_by else ""
         revision = None if Path(self.encoder).is_dir() else self.revision
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.encoder, revision=revision, trust_remote_code=False)
@@ -76,7 +97,12 @@ class EncoderDecoder(Options):
                 self.encoder, revision=revision, trust_remote_code=False, dtype="float32"
             )
         except (OSError, ValueError) as error:
-            raise UserError(f"backbone.encoder {self.encoder!r}: {error}") from error
+            raise UserError(
+                f"backbone.encoder {self.encoder!r} is neither a folder nor a reachable Hub model{made}"
+            ) from error
+        longest = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
+        if self.max_length > longest:
+            raise UserError(f"backbone.max_length is {self.max_length}; the encoder reads {longest} pieces at most")
         return encoder, tokenizer
 
     def _with_decoder(self, encoder: Any, target: Any, seed: int) -> Any:
