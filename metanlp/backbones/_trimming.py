@@ -37,7 +37,7 @@ def trim(encoder: Any, tokenizer: Any, texts: Iterable[str]) -> Any:
     )
     rows = encoder.get_input_embeddings().weight.detach()[kept].clone()
     pad = tokenizer_of_kept.pad_token_id
-    encoder.set_input_embeddings(nn.Embedding(*rows.shape, padding_idx=pad, _weight=rows))
+    encoder.set_input_embeddings(nn.Embedding.from_pretrained(rows, padding_idx=pad))
     encoder.config.vocab_size, encoder.config.pad_token_id = len(kept), pad
     return tokenizer_of_kept
 

@@ -127,9 +127,6 @@ class EncoderDecoder(Options):
             bos_token_id=None,
             decoder_start_token_id=target.pad_token_id,
             forced_eos_token_id=None,
-            is_decoder=True,
-            add_cross_attention=True,
-            is_encoder_decoder=False,
         )
         encoder.config.hidden_dropout_prob = encoder.config.attention_probs_dropout_prob = 0.0
         with torch.random.fork_rng(devices=[]):
