@@ -53,10 +53,10 @@ class EncoderDecoder(Options):
         from metanlp.backbones._trimming import trim
 
         encoder, tokenizer = self._encoder()
-        if self.trim:
-            tokenizer = trim(encoder, tokenizer, self._read_by_encoder(prompts()))
         target = train_tokenizer((prompt.output for prompt in prompts()), self.pieces, self.vocabulary)
         model = self._with_decoder(encoder, target, seed)
+        if self.trim:  # now: putting the two sides together draws every weight anew that did not come from a file
+            tokenizer = trim(model.encoder, tokenizer, self._read_by_encoder(prompts()))
         TextToText(model, tokenizer, self.max_length, target_tokenizer=target).save(folder)
 
     def open(self, where: str) -> TextToText:
