@@ -78,7 +78,9 @@ def test_a_stage_of_its_own_weights_moves_these_alone(folder: Path) -> None:
     assert all("decoder" in name or name in ("model.shared.weight", "lm_head.weight") for name in moved)
 
 
-@pytest.mark.parametrize(("stage", "below"), [("joint", "start/model"), ("meta", "start/model"), ("wider", "meta/whole")])
+@pytest.mark.parametrize(
+    ("stage", "below"), [("joint", "start/model"), ("meta", "start/model"), ("wider", "meta/whole")]
+)
 def test_an_adapter_belongs_to_the_model_it_was_trained_on(folder: Path, stage: str, below: str) -> None:
     parts = Run.open(folder / stage).trained("cpu")
     config = json.loads((folder / stage / "model/adapter_config.json").read_text())
@@ -108,7 +110,7 @@ def test_a_lost_base_is_made_again(folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(folder, copy)
     shutil.rmtree(copy / "meta/whole")
-    with pytest.raises(UserError, match="stage 'meta' of .* is not trained to its end"):
+    with pytest.raises(UserError, match=r"stage 'meta' of .* is not trained to its end"):
         Run.open(copy / "wider").trained("cpu")
     meta_train(Run.open(copy).recipe, copy)
     before, after = state(folder / "meta/whole"), state(copy / "meta/whole")
