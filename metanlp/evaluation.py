@@ -11,16 +11,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from metanlp.adaptation import adapt_stack
 from metanlp.checkpoint import latest_state
 from metanlp.config.recipe import Evaluation
 from metanlp.data.sampler import evaluation_episode
-from metanlp.data.types import Episode
-from metanlp.encoding import prompts_of
 from metanlp.errors import UserError
 from metanlp.progress import progress
 from metanlp.results import Predicted, Results, results_of
 from metanlp.run import Parts, Run, environment
+from metanlp.stacks import adapt_stack
+from metanlp.writing import write_queries
 
 
 @dataclass(frozen=True)
@@ -137,8 +136,7 @@ def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
     else:
         weights = parts.learner.spread(len(episodes))
     seconds = (time.perf_counter() - began) / len(episodes)
-    with parts.learner.using(weights):
-        written = generate_queries(run, parts, episodes, options)
+    written = write_queries(run, parts, episodes, weights, options)
     return [
         Predicted(
             stage=job.label,
@@ -155,17 +153,3 @@ def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
         )
         for episode, predictions in zip(episodes, written, strict=True)
     ]
-
-
-def generate_queries(run: Run, parts: Parts, episodes: Sequence[Episode], options: Evaluation) -> list[list[str]]:
-    """What the model writes for each episode's queries; rows of all tasks go together, a task's own padded with repeats."""
-    prompts = [prompts_of(run.recipe.task, episode, episode.query) for episode in episodes]
-    rows, longest = max(1, options.batch // len(episodes)), max(len(task) for task in prompts)
-    written: list[list[str]] = [[] for _ in episodes]
-    for at in range(0, longest, rows):
-        count = min(rows, longest - at)
-        chunk = [[task[min(place, len(task) - 1)] for place in range(at, at + count)] for task in prompts]
-        texts = parts.backbone.generate(chunk, beams=options.beams, max_new_tokens=options.max_new_tokens)
-        for own, new in zip(written, texts, strict=True):
-            own.extend(new)
-    return [own[: len(task)] for own, task in zip(written, prompts, strict=True)]
