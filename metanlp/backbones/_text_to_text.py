@@ -1,4 +1,4 @@
-"""An encoder-decoder with its tokenizer: text in, batches in, text out. What `seq2seq` and `tiny` recipes build."""
+"""An encoder-decoder with its tokenizers: text in, batches in, text out. What encoder-decoder recipes build."""
 
 from __future__ import annotations
 
@@ -17,17 +17,30 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedTokenizerBase
 
+TARGET = "target"  # where a tokenizer of the target's own is kept, inside the model's folder
+
 
 class TextToText:
-    """`model` and `tokenizer` are Hugging Face's own.
+    """`model`, `tokenizer` and `target_tokenizer` are Hugging Face's own; by default one tokenizer serves both sides.
 
-    Texts longer than `max_length` pieces, or than the model has positions, are cut.
+    Texts longer than `max_length` pieces, or than the model has positions, are cut. The encoder reads `prefix` before
+    every text.
     """
 
-    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
-        self.model, self.tokenizer = model, tokenizer
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+        *,
+        target_tokenizer: PreTrainedTokenizerBase | None = None,
+        prefix: str = "",
+    ) -> None:
+        self.model, self.tokenizer, self.prefix = model, tokenizer, prefix
+        self.target_tokenizer = target_tokenizer or tokenizer
         config = model.config
-        self.positions = getattr(config, "max_position_embeddings", None)  # T5 has no end of them
+        sides = getattr(config, "decoder", config)  # EncoderDecoderModel keeps a configuration for each side
+        self.positions = getattr(sides, "max_position_embeddings", None)  # T5 has no end of them
         self.max_length = min(max_length, self.positions or max_length)
         start = getattr(config, "decoder_start_token_id", None)
         self.start = start if start is not None else tokenizer.eos_token_id  # mBART starts from </s>
@@ -42,7 +55,7 @@ class TextToText:
         labels = pad(self._tokens(rows, "target"), IGNORED)
         before = labels.new_full((len(rows), 1), self.start)
         shifted = torch.cat([before, labels[:, :-1]], dim=1)
-        inputs["decoder_input_ids"] = shifted.masked_fill(shifted == IGNORED, self.tokenizer.pad_token_id)
+        inputs["decoder_input_ids"] = shifted.masked_fill(shifted == IGNORED, self.target_tokenizer.pad_token_id)
         return Batch(inputs, labels, tasks=len(prompts), seed=seed)
 
     def generate(
@@ -62,7 +75,8 @@ class TextToText:
             max_length=None,
             forced_bos_token_id=None,
         )
-        texts = iter(self.tokenizer.batch_decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        decode = self.target_tokenizer.batch_decode
+        texts = iter(decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         return [[next(texts) for _ in task] for task in prompts]
 
     def language_id(self, code: str | None) -> int:
@@ -81,6 +95,8 @@ class TextToText:
         """An ordinary `from_pretrained` folder."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        if self.target_tokenizer is not self.tokenizer:
+            self.target_tokenizer.save_pretrained(folder / TARGET)
 
     def _language_codes(self) -> dict[str, int]:
         tokenizer: Any = self.tokenizer
@@ -118,5 +134,7 @@ class TextToText:
         return tokens
 
     def _call(self, texts: list[str], side: str) -> list[list[int]]:
-        key = "text" if side == "source" else "text_target"
-        return self.tokenizer(**{key: texts}, truncation=True, max_length=self.max_length)["input_ids"]
+        cut: dict[str, Any] = {"truncation": True, "max_length": self.max_length}
+        if side == "source":
+            return self.tokenizer([self.prefix + text for text in texts], **cut)["input_ids"]
+        return self.target_tokenizer(text_target=texts, **cut)["input_ids"]

@@ -25,16 +25,12 @@ class Seq2Seq(Options):
     revision: str | None = Field(None, description="branch, tag or commit on the Hub; empty: its main branch")
     max_length: int = Field(256, ge=1, description="longest source or target, in pieces; longer ones are cut")
 
-    def load(self, folder: Path) -> TextToText:
-        """The model in float32 and its tokenizer, from where the recipe says; a run's own `folder` is not needed."""
-        return self.open(self.model)
-
     def base(self, folder: Path) -> str:
-        """The model that adapters of this run name as their base."""
+        """Where the backbone's own weights are; a run's `folder` for it is not needed."""
         return self.model
 
     def open(self, where: str) -> TextToText:
-        """A model by Hub name or folder; UserError where there is none."""
+        """The model in float32 and its tokenizer by Hub name or folder; UserError where there is none."""
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
         from metanlp.backbones._text_to_text import TextToText

@@ -59,14 +59,15 @@ def _table(cls: type[Options]) -> Iterator[str]:
 def _holds(name: str, field: FieldInfo) -> str:
     for place, registry in REGISTRIES.items():
         if place.rpartition(".")[2] == name and field.annotation is Any:
-            return _choices(place, registry)
+            return _choices(place, registry, needed=field.is_required())
     kinds = [kind for kind in _alternatives(field.annotation) if kind is not type(None)]
     words = [" ".join([_words(kind), " and ".join(_limits(field))]).strip() for kind in kinds]
     return _or([*words, "empty"] if type(None) in _alternatives(field.annotation) else words)
 
 
-def _choices(place: str, registry: Registry) -> str:
-    return "kind " + _or([f"[`{name}`](#{_anchor(f'{place}: {name}')})" for name in registry.names()])
+def _choices(place: str, registry: Registry, needed: bool) -> str:
+    links = [f"[`{name}`](#{_anchor(f'{place}: {name}')})" for name in registry.names()]
+    return "kind " + _or(links if needed else [*links, "empty"])
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:

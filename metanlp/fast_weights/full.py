@@ -25,6 +25,7 @@ class Full(Options):
     """The weights themselves."""
 
     stackable: ClassVar[bool] = False  # the model can hold the weights of one task only
+    beside_a_base: ClassVar[bool] = False  # what is saved is a whole model
 
     match: str = Field(".*", description="regular expression; weights whose name it finds are fast, the others frozen")
 
@@ -81,6 +82,10 @@ class FullWeights:
 
     def save(self, folder: Path, weights: Weights, backbone: Backbone, base: str) -> None:
         """The whole model, running with `weights`, as a `from_pretrained` folder."""
+        self.save_whole(folder, weights, backbone)
+
+    def save_whole(self, folder: Path, weights: Weights, backbone: Backbone) -> None:
+        """The same, which needs no other model beside it."""
         backbone.save(folder)
 
     def load(self, folder: Path, backbone: Backbone) -> Weights:

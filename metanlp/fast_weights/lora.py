@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,7 @@ class Lora(Options):
     """Adds scale * B A to chosen linear layers: A is `(r, in)`, B is `(out, r)` and starts at zero."""
 
     stackable: ClassVar[bool] = True  # one pass runs the weights of many tasks
+    beside_a_base: ClassVar[bool] = True  # what is saved is of use only with the model it belongs to
 
     r: int = Field(8, ge=1, description="rank of the adapters")
     alpha: float = Field(16.0, gt=0, description="their output is scaled by alpha / r")
@@ -51,12 +52,9 @@ class Lora(Options):
         model.requires_grad_(False)
         layers: dict[str, StackedLinear] = {}
         for index, place in enumerate(places):
-            parent_name, _, attribute = place.rpartition(".")
-            parent = model.get_submodule(parent_name)
-            layers[place] = StackedLinear(
-                getattr(parent, attribute), self.r, self.alpha / self.r, self.init, (seed, index)
-            )
-            setattr(parent, attribute, layers[place])
+            linear: Any = model.get_submodule(place)
+            layers[place] = StackedLinear(linear, self.r, self.alpha / self.r, self.init, (seed, index))
+            _put_in_place(model, place, layers[place])
         return LoraWeights(self, layers, targets)
 
 
@@ -68,6 +66,11 @@ def _linears(model: nn.Module, targets: list[str]) -> list[str]:
         for name, module in model.named_modules()
         if isinstance(module, nn.Linear) and any(name == target or name.endswith(f".{target}") for target in targets)
     ]
+
+
+def _put_in_place(model: nn.Module, place: str, module: nn.Module) -> None:
+    parent, _, attribute = place.rpartition(".")
+    setattr(model.get_submodule(parent), attribute, module)
 
 
 class LoraWeights:
@@ -103,6 +106,17 @@ class LoraWeights:
         from metanlp.fast_weights._peft_folder import write_adapter
 
         write_adapter(folder, self, weights, base)
+
+    def save_whole(self, folder: Path, weights: Weights, backbone: Backbone) -> None:
+        """The model with the adapters of one task, `(1, *shape)`, added into its linear layers, without adapters."""
+        for place, layer in self.layers.items():
+            a, b = (weights[f"{place}.lora_{side}.weight"][0] for side in "AB")
+            _put_in_place(backbone.model, place, layer.merged(a, b))
+        try:
+            backbone.save(folder)
+        finally:
+            for place, layer in self.layers.items():
+                _put_in_place(backbone.model, place, layer)
 
     def load(self, folder: Path, backbone: Backbone) -> Weights:
         """The weights of an adapter folder, `(1, *shape)`; UserError where it is not one of just this model."""

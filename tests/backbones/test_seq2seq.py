@@ -48,7 +48,7 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 def open_backbone(folder_of: Callable[[str], Path]) -> Callable[..., Any]:
     def opened(name: str, **options: Any) -> Any:
         folder = folder_of(name)
-        backbone = BACKBONES.get("seq2seq")(model=str(folder), **options).load(Path("unused"))
+        backbone = BACKBONES.get("seq2seq")(model=str(folder), **options).open(str(folder))
         backbone.model.eval()
         return backbone
 
@@ -243,7 +243,7 @@ def test_empty_texts_are_texts(name: str, open_backbone) -> None:
 def test_a_saved_folder_opens_elsewhere_as_the_same(name: str, open_backbone, tmp_path: Path) -> None:
     backbone, rows = open_backbone(name), prompts(name)
     backbone.save(tmp_path / "saved")
-    again = BACKBONES.get("seq2seq")(model=str(tmp_path / "saved")).load(Path("unused"))
+    again = BACKBONES.get("seq2seq")(model=str(tmp_path / "saved")).open(str(tmp_path / "saved"))
     again.model.eval()
     first, second = backbone.encode([rows]), again.encode([rows])
     assert torch.equal(first.labels, second.labels)
@@ -258,7 +258,7 @@ def test_a_half_precision_checkpoint_is_opened_in_fp32(folder_of, tmp_path: Path
 
     AutoModelForSeq2SeqLM.from_pretrained(folder_of("t5"), dtype=torch.bfloat16).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(folder_of("t5")).save_pretrained(tmp_path)
-    model = BACKBONES.get("seq2seq")(model=str(tmp_path)).load(Path("unused")).model
+    model = BACKBONES.get("seq2seq")(model=str(tmp_path)).open(str(tmp_path)).model
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
 
 
@@ -266,10 +266,10 @@ def test_no_such_model_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"backbone.model 'no-such/model' is neither a folder nor a reachable Hub model"
     ):
-        BACKBONES.get("seq2seq")(model="no-such/model").load(tmp_path)
+        BACKBONES.get("seq2seq")(model="no-such/model").open("no-such/model")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"backbone.model"):
-        BACKBONES.get("seq2seq")(model=str(tmp_path)).load(tmp_path)
+        BACKBONES.get("seq2seq")(model=str(tmp_path)).open(str(tmp_path))
 
 
 def test_code_of_strangers_is_not_run(folder_of, tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_code_of_strangers_is_not_run(folder_of, tmp_path: Path) -> None:
     config.update(model_type="evil", auto_map={"AutoConfig": "evil.Evil", "AutoModelForSeq2SeqLM": "evil.Evil"})
     (tmp_path / "evil/config.json").write_text(json.dumps(config))
     (tmp_path / "evil/evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write('ran')\nclass Evil: pass\n")
-    code = "import sys\nfrom metanlp.registry import BACKBONES\nBACKBONES.get('seq2seq')(model=sys.argv[1]).load(None)"
+    code = "import sys\nfrom metanlp.registry import BACKBONES\nBACKBONES.get('seq2seq')(model=sys.argv[1]).open(sys.argv[1])"
     asked = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "evil")], input="y\n", capture_output=True, text=True, timeout=60
     )
