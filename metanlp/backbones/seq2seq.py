@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from metanlp.config.languages import Additions
 from metanlp.config.options import Options
 from metanlp.errors import UserError
 from metanlp.registry import BACKBONES
 
 if TYPE_CHECKING:
     from metanlp.backbones._text_to_text import TextToText
+
+NEW_ROWS = "new_rows.json"
 
 
 @BACKBONES.register("seq2seq")
@@ -25,15 +30,27 @@ class Seq2Seq(Options):
     revision: str | None = Field(None, description="branch, tag or commit on the Hub; empty: its main branch")
     max_length: int = Field(256, ge=1, description="longest source or target, in pieces; longer ones are cut")
 
+    def extend(self, folder: Path, additions: Additions) -> None:
+        """Save the model with what its vocabulary lacks in a run's own `folder`. UserError where that cannot be added."""
+        from metanlp.backbones._additions import add_languages, make_rows
+
+        backbone = self.open(self.model)
+        starts = add_languages(backbone.tokenizer, additions.languages)
+        make_rows(backbone.model, starts)
+        backbone.save(folder)
+        (folder / NEW_ROWS).write_text(json.dumps(sorted(starts)), encoding="utf-8")
+
     def load(self, folder: Path) -> TextToText:
-        """The model in float32 and its tokenizer, from where the recipe says; a run's own `folder` is not needed."""
-        return self.open(self.model)
+        """The model in float32 and its tokenizer, from a run's own `folder` where there is one, or as the recipe says."""
+        new = folder / NEW_ROWS
+        rows = json.loads(new.read_text(encoding="utf-8")) if new.exists() else ()
+        return self.open(self.base(folder), rows)
 
     def base(self, folder: Path) -> str:
         """The model that adapters of this run name as their base."""
-        return self.model
+        return str(folder.resolve()) if (folder / NEW_ROWS).exists() else self.model
 
-    def open(self, where: str) -> TextToText:
+    def open(self, where: str, new_rows: Sequence[int] = ()) -> TextToText:
         """A model by Hub name or folder; UserError where there is none."""
         from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -50,4 +67,4 @@ class Seq2Seq(Options):
             raise UserError(
                 f"backbone.model {where!r} is neither a folder nor a reachable Hub model: {reason}"
             ) from error
-        return TextToText(model, tokenizer, self.max_length)
+        return TextToText(model, tokenizer, self.max_length, new_rows)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from metanlp.config.languages import Additions
 from metanlp.config.options import Options
+from metanlp.errors import UserError
 from metanlp.registry import BACKBONES
 
 if TYPE_CHECKING:
@@ -68,6 +70,13 @@ class Tiny(Options):
             model = MBartForConditionalGeneration(config)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+    def extend(self, folder: Path, additions: Additions) -> None:
+        """UserError: there is nothing to add."""
+        raise UserError(
+            "task.new_languages and task.new_pieces are for pretrained models: `tiny` learns its pieces from the training "
+            "tasks, spells all other characters in bytes, and reads languages as words of the prompt"
+        )
 
     def load(self, folder: Path) -> TextToText:
         """The model in float32 and its tokenizer, as `prepare` saved them."""

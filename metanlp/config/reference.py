@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from metanlp.config.explain import inline
+from metanlp.config.languages import NewLanguage
 from metanlp.config.options import Options
 from metanlp.config.recipe import Adapting, Evaluation, Recipe, Stage, Train
 from metanlp.registry import ALGORITHMS, BACKBONES, FAST_WEIGHTS, TASKS, Registry
@@ -21,6 +22,7 @@ FIXED: dict[str, type[Options]] = {
     "stages.NAME.train": Train,
     "adapting": Adapting,
     "evaluation": Evaluation,
+    "task.new_languages.CODE": NewLanguage,
 }
 REGISTRIES = {"task": TASKS, "backbone": BACKBONES, "fast_weights": FAST_WEIGHTS, "stages.NAME.algorithm": ALGORITHMS}
 WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false"}

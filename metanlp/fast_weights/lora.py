@@ -11,12 +11,14 @@ from metanlp.errors import UserError
 from metanlp.registry import FAST_WEIGHTS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
 
     from metanlp.fast_weights._protocol import Backbone
     from metanlp.fast_weights._stacked_linear import StackedLinear
+    from metanlp.fast_weights._stacked_rows import Rows
     from metanlp.weights import Weights
 
 QUERY_AND_VALUE = ("q", "v", "q_proj", "v_proj", "query", "value")
@@ -24,7 +26,10 @@ QUERY_AND_VALUE = ("q", "v", "q_proj", "v_proj", "query", "value")
 
 @FAST_WEIGHTS.register("lora")
 class Lora(Options):
-    """Adds scale * B A to chosen linear layers: A is `(r, in)`, B is `(out, r)` and starts at zero."""
+    """Adds scale * B A to chosen linear layers: A is `(r, in)`, B is `(out, r)` and starts at zero.
+
+    The embedding's rows of new languages and pieces, where a recipe has any, are a task's own as well.
+    """
 
     stackable: ClassVar[bool] = True  # one pass runs the weights of many tasks
 
@@ -33,10 +38,11 @@ class Lora(Options):
     targets: list[str] = Field([], description="names of the linear layers; empty: the attention's query and value")
     init: Literal["kaiming", "gaussian"] = Field("kaiming", description="how A starts, as in PEFT")
 
-    def attach(self, model: nn.Module, seed: int) -> LoraWeights:
+    def attach(self, model: nn.Module, seed: int, new_rows: Sequence[int] = ()) -> LoraWeights:
         from torch import nn
 
         from metanlp.fast_weights._stacked_linear import StackedLinear
+        from metanlp.fast_weights._stacked_rows import attach_rows
 
         targets = self.targets or [name for name in QUERY_AND_VALUE if _linears(model, [name])]
         places = _linears(model, targets)
@@ -57,7 +63,12 @@ class Lora(Options):
                 getattr(parent, attribute), self.r, self.alpha / self.r, self.init, (seed, index)
             )
             setattr(parent, attribute, layers[place])
-        return LoraWeights(self, layers, targets)
+        return LoraWeights(self, layers, targets, attach_rows(model, new_rows) if new_rows else [])
+
+
+def row_name(place: str) -> str:
+    """PEFT's name for the rows of a module."""
+    return f"{place}.token_adapter.trainable_tokens_delta"
 
 
 def _linears(model: nn.Module, targets: list[str]) -> list[str]:
@@ -75,23 +86,31 @@ class LoraWeights:
 
     stackable = Lora.stackable
 
-    def __init__(self, options: Lora, layers: dict[str, StackedLinear], targets: list[str]) -> None:
+    def __init__(
+        self, options: Lora, layers: dict[str, StackedLinear], targets: list[str], rows: Sequence[Rows] = ()
+    ) -> None:
         self.options, self.layers, self.targets = options, layers, targets
+        self.rows = {row_name(each.places[0]): each for each in rows}
         self.parameters: dict[str, nn.Parameter] = {}
         for place, layer in layers.items():
             self.parameters[f"{place}.lora_A.weight"] = layer.lora_A
             self.parameters[f"{place}.lora_B.weight"] = layer.lora_B
+        self.parameters |= {name: each.slow for name, each in self.rows.items()}
 
     def put(self, weights: Weights) -> list[Tensor]:
         """Run with `weights`, `(tasks, *shape)` each; returns what to differentiate by."""
         leaves = {name: weights[name].detach().requires_grad_() for name in self.parameters}
         for place, layer in self.layers.items():
             layer.fast = leaves[f"{place}.lora_A.weight"], leaves[f"{place}.lora_B.weight"]
+        for name, rows in self.rows.items():
+            rows.run_with(leaves[name])
         return list(leaves.values())
 
     def restore(self) -> None:
         for layer in self.layers.values():
             layer.fast = None
+        for rows in self.rows.values():
+            rows.run_with(None)
 
     @staticmethod
     def stack(gradient: Tensor) -> Tensor:
