@@ -33,9 +33,16 @@ class Seq2Seq(Options):
     def extend(self, folder: Path, additions: Additions) -> None:
         """Save the model with what its vocabulary lacks in a run's own `folder`. UserError where that cannot be added."""
         from metanlp.backbones._additions import add_languages, make_rows
+        from metanlp.backbones._new_pieces import add_pieces, learn_pieces, why_none
+        from metanlp.data.texts import read_texts
 
         backbone = self.open(self.model)
         starts = add_languages(backbone.tokenizer, additions.languages)
+        if additions.pieces:
+            if reason := why_none(backbone.tokenizer):
+                raise UserError(f"task.new_pieces: {reason}")
+            new = learn_pieces(backbone.tokenizer, read_texts(additions.texts), additions.pieces)
+            starts |= add_pieces(backbone.tokenizer, new)
         make_rows(backbone.model, starts)
         backbone.save(folder)
         (folder / NEW_ROWS).write_text(json.dumps(sorted(starts)), encoding="utf-8")
