@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -59,19 +59,26 @@ class Seq2Seq(Options):
 
     def open(self, where: str, new_rows: Sequence[int] = ()) -> TextToText:
         """A model by Hub name or folder; UserError where there is none."""
-        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+        from transformers import AutoModelForSeq2SeqLM
 
         from metanlp.backbones._text_to_text import TextToText
 
+        tokenizer = self.tokenizer(where)
+        model = self._from_pretrained(AutoModelForSeq2SeqLM, where, dtype="float32")
+        return TextToText(model, tokenizer, self.max_length, new_rows)
+
+    def tokenizer(self, where: str) -> Any:
+        """Its tokenizer alone, which a model of many GiB is not needed for."""
+        from transformers import AutoTokenizer
+
+        return self._from_pretrained(AutoTokenizer, where)
+
+    def _from_pretrained(self, cls: Any, where: str, **options: Any) -> Any:
         revision = None if Path(where).is_dir() else self.revision
         try:
-            tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=False)
-            model = AutoModelForSeq2SeqLM.from_pretrained(
-                where, revision=revision, trust_remote_code=False, dtype="float32"
-            )
+            return cls.from_pretrained(where, revision=revision, trust_remote_code=False, **options)
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
                 f"backbone.model {where!r} is neither a folder nor a reachable Hub model: {reason}"
             ) from error
-        return TextToText(model, tokenizer, self.max_length, new_rows)
