@@ -90,7 +90,8 @@ def _about_model(run: Run, parts: Parts, problems: Problems) -> Iterator[str]:
     weights = sum(weight.numel() for weight in model.parameters())
     learnt = sum(weight.numel() for weight in fast.parameters.values())
     fast_ones = f"{learnt / 1e6:,.2f}M of them fast ({run.recipe.fast_weights.kind})"
-    yield f"backbone: {type(model).__name__}, {weights / 1e6:,.2f}M weights; {fast_ones}"
+    new = f"; new in its vocabulary: {_counted(len(rows), 'row')}" if (rows := parts.backbone.new_rows) else ""
+    yield f"backbone: {type(model).__name__}, {weights / 1e6:,.2f}M weights; {fast_ones}{new}"
     found = cuts_of(run, parts)
     yield from about_cuts(found)
     copies = 3 if fast.stackable else 5  # gradient and AdamW's moments; the fast weights and their gradient besides

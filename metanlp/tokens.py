@@ -17,13 +17,15 @@ SHOWN = 5  # tasks named
 
 @dataclass(frozen=True)
 class Cut:
-    """How a task's texts are cut: its sources, its targets, and how many of them do not fit in whole."""
+    """How a task's texts are cut: its sources, its targets, how many of them do not fit in whole, and in how many there are
+    pieces that the run has added."""
 
     split: str
     task: str
     sources: Coverage
     targets: Coverage
     too_long: int
+    anew: int = 0
 
     @property
     def both(self) -> Coverage:
@@ -53,7 +55,7 @@ def cuts_of(run: Run, parts: Parts) -> Cuts:
     decode = lambda ids: backbone.tokenizer.decode(  # noqa: E731
         ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
     )
-    found = []
+    found, new = [], set(backbone.new_rows)
     for split in parts.collection.splits.values():
         read = min(TASKS_READ, len(split))
         for number in range(read):
@@ -63,9 +65,11 @@ def cuts_of(run: Run, parts: Parts) -> Cuts:
             for prompt in prompts[-1:]:
                 backbone.encode([[prompt]])
             sides = [[prompt.input for prompt in prompts], [prompt.output for prompt in prompts]]
-            too_long = sum(len(encode(text)) >= backbone.max_length for side in sides for text in side)
+            ids = [encode(text) for side in sides for text in side]
+            too_long = sum(len(each) >= backbone.max_length for each in ids)
+            anew = sum(not new.isdisjoint(each) for each in ids)
             sources, targets = (coverage_of(side, encode, decode, backbone.tokenizer.unk_token_id) for side in sides)
-            found.append(Cut(split.split, name, sources, targets, too_long))
+            found.append(Cut(split.split, name, sources, targets, too_long, anew))
     return Cuts(found)
 
 
@@ -78,10 +82,12 @@ def about_cuts(cuts: Cuts) -> Iterator[str]:
         too_long = sum(cut.too_long for cut in tasks) / max(1, both.texts)
         length = f"{both.characters_a_piece:.1f} characters a piece, {both.pieces_a_word:.1f} pieces a word"
         yield f"tokens of {split}: {length}, {both.unknown_share:.2%} unknown, {too_long:.2%} of the texts cut"
+        if anew := sum(cut.anew for cut in tasks):
+            yield f"  {anew / max(1, both.texts):.0%} of these texts are cut otherwise than before the new pieces"
         if both.unknown_share > MANY_UNKNOWN:
             known = "task.new_pieces adds what is missing, ByT5 and `tiny` know every character"
             yield f"  warning: {both.unknown_share:.1%} of the pieces of {split} are unknown to the tokenizer; {known}"
-        if both.lost_share > MANY_LOST:
+        elif both.lost_share > MANY_LOST:
             yield f"  warning: {split} loses characters on the way to pieces and back: {named(both.lost)}"
         if too_long > MANY_CUT:
             long = "are longer than backbone.max_length and will be cut"

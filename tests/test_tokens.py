@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from metanlp.coverage import Coverage
 from metanlp.tokens import Cut, Cuts, about_cuts
@@ -30,9 +31,17 @@ def test_a_language_in_crumbs_is_named_beside_the_training_tasks() -> None:
 
 
 def test_what_is_unknown_lost_or_too_long_is_told_by_split() -> None:
-    tasks = [cut("train", "de", 150), cut("test", "tyv", 150, 3, unknown=8, lost=Counter("\u200d" * 5))]
-    lines = list(about_cuts(Cuts(tasks)))
-    assert len(lines) == 5
-    assert lines[2].startswith("  warning: 3.0% of the pieces of test are unknown")
-    assert lines[3].endswith("test loses characters on the way to pieces and back: 5 x ZERO WIDTH JOINER (U+200D)")
-    assert lines[4].startswith("  warning: 15.0% of the texts of test are longer")
+    tasks = [
+        cut("train", "de", 150),
+        cut("valid", "kaz", 150, lost=Counter("\u200d" * 5)),
+        cut("test", "tyv", 150, 3, unknown=8, lost=Counter("\u200d" * 5)),
+    ]
+    _, _, valid, _, unknown, long = about_cuts(Cuts(tasks))
+    assert valid.endswith("valid loses characters on the way to pieces and back: 5 x ZERO WIDTH JOINER (U+200D)")
+    assert unknown.startswith("  warning: 3.0% of the pieces of test are unknown")
+    assert long.startswith("  warning: 15.0% of the texts of test are longer")
+
+
+def test_it_says_whose_texts_the_new_pieces_cut_anew() -> None:
+    cuts = Cuts([cut("train", "de", 150), replace(cut("test", "tyv", 150), anew=5)])
+    assert list(about_cuts(cuts))[2] == "  25% of these texts are cut otherwise than before the new pieces"

@@ -35,7 +35,9 @@ Made by `{COMMAND}` from the fields' own help. `metanlp show RECIPE` prints the 
 A recipe is YAML. Fields that it leaves out have their default. A value is changed on the command line by its place:
 `metanlp train demo/numbers stages.meta.train.steps=100`. Only `true` and `false` are booleans (`no` is Norwegian),
 `1e-4` is a number, and `null` is an empty value. Where a *kind* is chosen, `fast_weights: full` is short for
-`fast_weights: {{kind: full}}`."""
+`fast_weights: {{kind: full}}`.
+
+[Your language in ten minutes](your-language.md) shows what a recipe says of a language that the model has never met."""
 
 
 def fields_page() -> str:

@@ -33,7 +33,7 @@ class Translation(TaskOptions):
         {}, description="codes of languages that the model has none for, as {tyv_Cyrl: {like: kaz_Cyrl}}"
     )
     new_pieces: int = Field(0, ge=0, description="pieces that the tokenizer gets besides, learnt from new_pieces_from")
-    new_pieces_from: str = Field("", description="a text file in the new language, one sentence a line")
+    new_pieces_from: str | None = Field(None, description="a text file in the new language, one sentence a line")
 
     @field_validator("prompt")
     @classmethod
@@ -52,7 +52,7 @@ class Translation(TaskOptions):
 
     def additions(self) -> Additions:
         languages = {code: language.like for code, language in self.new_languages.items()}
-        return Additions(languages, self.new_pieces, self.new_pieces_from)
+        return Additions(languages, self.new_pieces, self.new_pieces_from or "")
 
     def load(self) -> TaskCollection:
         """The task collection with its splits; UserError where the folder is missing or broken."""
