@@ -10,7 +10,7 @@ import torch
 from transformers.utils import logging
 
 from metanlp.backbones._languages import languages_of, spelt
-from metanlp.errors import Problems, did_you_mean
+from metanlp.errors import Problems
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -57,15 +57,14 @@ def make_rows(model: Any, starts: Starts) -> None:
 
 def _coded(tokenizer: PreTrainedTokenizerBase, code: str, like: str | None) -> list[str]:
     """What is wrong with a new code of a tokenizer that has codes."""
-    known = languages_of(tokenizer).ids
+    languages = languages_of(tokenizer)
+    known = languages.ids
     if code in known:
         return [f"the tokenizer knows {code} already; take it out"]
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]+", code) or spelt(tokenizer, code) in tokenizer.get_vocab():
         return [f"{code!r} cannot be a code: write it as the others, such as {', '.join(sorted(known)[:3])}"]
     if like is not None and like not in known:
-        scripts = [each for each in sorted(known) if each.partition("_")[0] == like]
-        near = f" (did you mean {scripts[0]!r}?)" if scripts else did_you_mean(like, known)
-        return [f"{code} is to be like {like!r}, which the tokenizer does not know{near}"]
+        return [f"{code} is to be like {like!r}, which the tokenizer does not know{languages.nearest(like)}"]
     return []
 
 

@@ -32,15 +32,18 @@ class Languages:
     def id_of(self, code: str | None) -> int:
         """The piece of a language code; UserError with the nearest codes where the tokenizer does not know it."""
         if code is None or code not in self.ids:
-            known = sorted(self.ids)
-            scripts = [each for each in known if each.partition("_")[0] == code]  # "deu" where it is "deu_Latn"
-            near = f" (did you mean {scripts[0]!r}?)" if scripts else did_you_mean(code or "", known)
             side = "target_language" if self.before == "source" else "source_language and target_language"
+            some = ", ".join(sorted(self.ids)[:3])
             raise UserError(
-                f"the tokenizer knows no language {code!r}{near}; give a task's {side} in collection.yaml (or --info) as "
-                f"one of its {len(known)} codes, as {', '.join(known[:3])}, or add the code by task.new_languages"
+                f"the tokenizer knows no language {code!r}{self.nearest(code or '')}; give a task's {side} in collection.yaml "
+                f"(or --info) as one of its {len(self.ids)} codes, as {some}, or add the code by task.new_languages"
             )
         return self.ids[code]
+
+    def nearest(self, code: str) -> str:
+        """` (did you mean 'x'?)`, also where a code has no script, as deu for deu_Latn; or nothing."""
+        scripts = [each for each in sorted(self.ids) if each.partition("_")[0] == code]
+        return f" (did you mean {scripts[0]!r}?)" if scripts else did_you_mean(code, self.ids)
 
     def of(self, row: Prompt, side: str) -> int | None:
         """The piece that stands before a row's source or target, if any does."""
@@ -57,6 +60,7 @@ class Languages:
 
 
 def languages_of(tokenizer: PreTrainedTokenizerBase) -> Languages:
+    """The codes as people write them, without the marks that M2M100 (`__af__`) and Marian (`>>deu<<`) put around them."""
     known: Any = tokenizer
     if hasattr(known, "supported_language_codes"):  # Marian
         tokens = [*known.supported_language_codes, *known.added_tokens_encoder]

@@ -80,9 +80,8 @@ def _with(old: Tokenizer, first: int, new: NewPieces) -> Tokenizer:
     """The tokenizer with the pieces numbered from `first`, in its model: at word boundaries they are as all others."""
     made = json.loads(old.to_str())
     model, added = made["model"], {token["content"]: token["id"] for token in made["added_tokens"]}
-    if (
-        model["type"] == "BPE"
-    ):  # added tokens stand in the vocabulary too, else they would be numbered behind the pieces
+    # added tokens stand in the vocabulary as well, else they would be numbered behind the pieces
+    if model["type"] == "BPE":
         model["vocab"] |= added | {piece: first + index for index, piece in enumerate(new.all)}
         model["merges"] += [list(pair) for pair in new.merges]
     else:
