@@ -63,7 +63,11 @@ class StackedEmbedding(nn.Module):
 
 
 class StackedOutput(nn.Module):
-    """Logits of `x`, `(tasks * rows, length, width)`. The base's large product is shared by all tasks."""
+    """Logits of `x`, `(tasks * rows, length, width)`. The base's large product is shared by all tasks.
+
+    What a task's rows differ by is added to their logits: rows as they started change no bit, and the gradient of all
+    logits, which fills memory, is not copied.
+    """
 
     def __init__(self, base: nn.Linear, rows: Rows) -> None:
         super().__init__()
@@ -74,10 +78,10 @@ class StackedOutput(nn.Module):
         return self.base.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = self.rows.learning()
+        moved = self.rows.learning() - self.base.weight[self.rows.new]
         logits = self.base(x)
-        own = torch.matmul(x.reshape(len(rows), -1, x.shape[-1]), rows.transpose(1, 2))
-        return logits.index_copy_(-1, self.rows.new, own.reshape(*logits.shape[:-1], -1).to(logits.dtype))
+        own = torch.matmul(x.reshape(len(moved), -1, x.shape[-1]), moved.transpose(1, 2))
+        return logits.index_add_(-1, self.rows.new, own.reshape(*logits.shape[:-1], -1).to(logits.dtype))
 
 
 def attach_rows(model: nn.Module, new: Sequence[int]) -> list[Rows]:

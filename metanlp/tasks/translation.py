@@ -42,6 +42,14 @@ class Translation(TaskOptions):
             raise ValueError("the prompt must have {source} in it")
         return prompt
 
+    @field_validator("new_languages", mode="before")
+    @classmethod
+    def _say_like(cls, languages: Any) -> Any:
+        for code, options in languages.items() if isinstance(languages, dict) else ():
+            if isinstance(options, str):
+                raise ValueError(f"{code} is {options!r}; write {{{code}: {{like: {options}}}}}")
+        return languages
+
     @model_validator(mode="after")
     def _pieces_have_a_text(self) -> Translation:
         if bool(self.new_pieces) != bool(self.new_pieces_from):

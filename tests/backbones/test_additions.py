@@ -302,6 +302,10 @@ class TestRefusals:
         with pytest.raises(UserError, match=r"no language 'tyv_Cyr' \(did you mean 'tyv_Cyrl'\?\)"):
             new.encode([rows_of("nllb", "tyv_Cyr")])
 
+    def test_a_relative_without_its_word(self, make_recipe) -> None:
+        with pytest.raises(UserError, match=r"tyv_Cyrl is 'kaz_Cyrl'; write \{tyv_Cyrl: \{like: kaz_Cyrl\}\}"):
+            make_recipe("task.new_languages.tyv_Cyrl=kaz_Cyrl")
+
     def test_a_small_model_needs_none(self, collection: Path, make_recipe, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="are for pretrained models: `tiny` learns its pieces"):
             Run.create(make_recipe("task.new_languages.tyv={}"), tmp_path / "run").prepare()

@@ -81,7 +81,7 @@ def test_plain_peft_gives_the_same_logits(make, tmp_path: Path) -> None:
     batch.inputs["input_ids"][:, 0], batch.inputs["decoder_input_ids"][:, 1] = 31, 17
     with torch.no_grad():
         fresh = make()(**batch.inputs).logits
-        torch.testing.assert_close(model(**batch.inputs).logits, fresh, rtol=0, atol=1e-5)
+        assert torch.equal(model(**batch.inputs).logits, fresh)  # bit by bit, until something is learnt
     generator = torch.Generator().manual_seed(4)
     weights = {name: torch.randn(w.shape, generator=generator) * 0.3 for name, w in learner.spread(2).items()}
     with learner.using(weights) as running:
