@@ -39,11 +39,13 @@ class Cut:
 
 @dataclass(frozen=True)
 class Cuts:
+    """Those of a collection, split after split; the first split is the one that is trained on."""
+
     tasks: list[Cut]
 
     @property
     def pieces_an_example(self) -> float:
-        """Of the first split, which is trained on."""
+        """Of the training tasks, source and target together."""
         both = sum((cut.both for cut in self.tasks if cut.split == self.tasks[0].split), Coverage())
         return 2 * both.pieces / max(1, both.texts)
 

@@ -28,20 +28,24 @@ class Rows:
         self.run_with(None)
 
     def run_with(self, fast: Tensor | None) -> None:
-        self.now = self.slow[None] if fast is None else fast
-        self.met = torch.zeros(self.now.shape[:2], dtype=torch.bool, device=self.now.device)  # (tasks, rows)
+        self.fast = fast
+        self.met = torch.zeros(self.now.shape[:2], dtype=torch.bool, device=self.new.device)  # (tasks, rows)
+
+    @property
+    def now(self) -> Tensor:
+        return self.slow[None] if self.fast is None else self.fast
 
     def look_up(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Which of `ids`, `(tasks * rows, length)`, are new, and their rows; other places hold anything."""
-        tasks = len(self.now)
-        place = self.place[ids].view(tasks, -1)  # a task's pieces side by side
-        task = torch.arange(tasks, device=ids.device)[:, None]
-        self.met[task.expand_as(place)[place >= 0], place[place >= 0]] = True
-        found = self.now[task, place.clamp(min=0)]
-        return (place >= 0).view(ids.shape), found.view(*ids.shape, -1)
+        rows = self.now
+        place = self.place[ids].view(len(rows), -1)  # a task's pieces side by side
+        task, new = torch.arange(len(rows), device=ids.device)[:, None], place >= 0
+        self.met[task.expand_as(place)[new], place[new]] = True
+        return new.view(ids.shape), rows[task, place.clamp(min=0)].view(*ids.shape, -1)
 
     def learning(self) -> Tensor:
-        return torch.where(self.met[..., None], self.now, self.now.detach())
+        rows = self.now
+        return torch.where(self.met[..., None], rows, rows.detach())
 
 
 class StackedEmbedding(nn.Module):
