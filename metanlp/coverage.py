@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 MANY_UNKNOWN, MANY_LOST = 0.001, 0.001  # shares of pieces and of characters that are worth a word
 CRUMBS = 1.5  # times as many pieces a word as the language that it is compared with
 MANY_A_WORD = 3.5  # pieces, where it is compared with none
+MANY_DECOMPOSED = 0.1  # share of the texts
 SPACELESS = 15  # characters a word: a script that puts no spaces between words
 SHOWN = 5  # characters named
 
@@ -43,6 +44,10 @@ class Coverage:
     @property
     def lost_share(self) -> float:
         return self.lost.total() / max(1, self.characters)
+
+    @property
+    def decomposed_share(self) -> float:
+        return self.decomposed / max(1, self.texts)
 
     @property
     def spaceless(self) -> bool:
@@ -110,7 +115,7 @@ def verdict(found: Coverage, like: Coverage | None, why_no_pieces: str | None, p
             return f"in crumbs: {more} would bring {found.pieces_a_word:.1f} -> {after:.1f} pieces a word"
         reason = f": {why_no_pieces}" if why_no_pieces else ""
         return f"long: {found.pieces_a_word:.1f} pieces a word, so give it time and a large backbone.max_length{reason}"
-    if found.decomposed > found.texts / 10:
+    if found.decomposed_share > MANY_DECOMPOSED:
         return "fine, but write letters and their marks as one character (NFC), as the model's own texts do"
     return "fine: the tokenizer reads this language as it does others"
 

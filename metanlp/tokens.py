@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from metanlp.coverage import CRUMBS, MANY_LOST, MANY_UNKNOWN, Coverage, coverage_of, named
+from metanlp.coverage import CRUMBS, MANY_DECOMPOSED, MANY_LOST, MANY_UNKNOWN, Coverage, coverage_of, named
 from metanlp.run import Parts, Run
 
 TASKS_READ, EXAMPLES_READ = 200, 20  # of a split, and of each task
@@ -91,6 +91,9 @@ def about_cuts(cuts: Cuts) -> Iterator[str]:
             yield f"  warning: {both.unknown_share:.1%} of the pieces of {split} are unknown to the tokenizer; {known}"
         elif both.lost_share > MANY_LOST:
             yield f"  warning: {split} loses characters on the way to pieces and back: {named(both.lost)}"
+        if both.decomposed_share > MANY_DECOMPOSED:
+            apart = "are not in NFC: letters and their marks are written apart, which models seldom see"
+            yield f"  warning: {both.decomposed_share:.0%} of the texts of {split} {apart}"
         if too_long > MANY_CUT:
             long = "are longer than backbone.max_length and will be cut"
             yield f"  warning: {too_long:.1%} of the texts of {split} {long}"

@@ -42,6 +42,11 @@ def test_what_is_unknown_lost_or_too_long_is_told_by_split() -> None:
     assert long.startswith("  warning: 15.0% of the texts of test are longer")
 
 
+def test_letters_and_marks_apart_are_told() -> None:
+    lines = list(about_cuts(Cuts([cut("train", "vi", 150, decomposed=5)])))
+    assert lines[1].startswith("  warning: 25% of the texts of train are not in NFC")
+
+
 def test_it_says_whose_texts_the_new_pieces_cut_anew() -> None:
     cuts = Cuts([cut("train", "de", 150), replace(cut("test", "tyv", 150), anew=5)])
     assert list(about_cuts(cuts))[2] == "  25% of these texts are cut otherwise than before the new pieces"
