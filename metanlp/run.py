@@ -147,10 +147,12 @@ class Run:
         return [self.model, *([self.whole] if needed and self.whole != self.model else [])]
 
     def prepare(self) -> TaskCollection:
-        """Make what is made once (the collection's Arrow files, a small backbone); returns the collection."""
+        """Make what is made once (the collection's Arrow files, a small or extended backbone); returns the collection."""
         recipe, home = self.recipe, self.folder / "backbone"
-        collection = recipe.task.load()
-        if recipe.backbone.made and not home.exists():
+        collection, additions = recipe.task.load(), recipe.task.additions()
+        if additions and not home.exists():
+            commit(home, lambda aside: recipe.backbone.extend(aside, additions))
+        elif recipe.backbone.made and not home.exists():
             prompts = lambda: _training_prompts(recipe.task, collection)  # noqa: E731
             commit(home, lambda aside: recipe.backbone.prepare(aside, prompts, recipe.seed))
         return collection
@@ -182,7 +184,7 @@ class Run:
         backbone.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if recipe.gradient_checkpointing:
             save_memory(backbone.model)
-        fast = self.fast_weights.attach(backbone.model, recipe.seed)
+        fast = self.fast_weights.attach(backbone.model, recipe.seed, backbone.new_rows)
         learner = Learner(backbone.model, fast, precision=recipe.precision, label_smoothing=recipe.label_smoothing)
         return Parts(collection, backbone, learner)
 

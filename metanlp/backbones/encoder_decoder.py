@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from metanlp.config.languages import Additions
 from metanlp.config.options import Options
 from metanlp.errors import UserError
 from metanlp.registry import BACKBONES
@@ -58,6 +59,13 @@ class EncoderDecoder(Options):
         if self.trim:  # now: putting the two sides together draws every weight anew that did not come from a file
             tokenizer = trim(model.encoder, tokenizer, self._read_by_encoder(prompts()))
         TextToText(model, tokenizer, self.max_length, target_tokenizer=target).save(folder)
+
+    def extend(self, folder: Path, additions: Additions) -> None:
+        """UserError: there is nothing to add."""
+        raise UserError(
+            "task.new_languages and task.new_pieces are for pretrained encoder-decoders: here the decoder learns its pieces "
+            "from the training tasks, and an encoder reads languages without codes"
+        )
 
     def open(self, where: str) -> TextToText:
         """The model in float32 and its two tokenizers, from a folder of this kind."""

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from metanlp.config.languages import Additions
 from metanlp.config.options import Options
+from metanlp.errors import UserError
 from metanlp.registry import BACKBONES
 
 if TYPE_CHECKING:
@@ -70,6 +72,13 @@ class Tiny(Options):
             model = MBartForConditionalGeneration(config)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+    def extend(self, folder: Path, additions: Additions) -> None:
+        """UserError: there is nothing to add."""
+        raise UserError(
+            "task.new_languages and task.new_pieces are for pretrained models: `tiny` learns its pieces from the training "
+            "tasks, spells all other characters in bytes, and reads languages as words of the prompt"
+        )
 
     def open(self, where: str) -> TextToText:
         """The model in float32 and its tokenizer, from a folder that `prepare` or a run saved."""

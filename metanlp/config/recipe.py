@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from metanlp.config.languages import Additions
 from metanlp.config.options import Options
 
 Registered = Any  # options of a registered class, which `build_recipe` has looked up and checked
@@ -55,6 +56,14 @@ class Adapting(Options):
     steps: int = Field(100, ge=1, description="steps; `metanlp adapt` chooses at most this many on held-out examples")
     batch: int = Field(16, ge=1, description="examples in a step")
     clip: float | None = Field(1.0, gt=0, description="the largest norm of a task's gradient; empty: not clipped")
+
+
+class TaskOptions(Options):
+    """The base of a task family's options."""
+
+    def additions(self) -> Additions:
+        """What a pretrained model's vocabulary lacks for these tasks; nothing, unless a family says otherwise."""
+        return Additions()
 
 
 class AlgorithmOptions(Options):

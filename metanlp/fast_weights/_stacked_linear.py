@@ -48,3 +48,9 @@ class StackedLinear(nn.Module):
         linear.weight = nn.Parameter(self.base.weight + self.scale * (b @ a), requires_grad=False)
         linear.bias = self.base.bias
         return linear
+
+
+def put_in_place(model: nn.Module, place: str, module: nn.Module) -> None:
+    """Make `module` what the model has at `place`."""
+    parent, _, attribute = place.rpartition(".")
+    setattr(model.get_submodule(parent), attribute, module)

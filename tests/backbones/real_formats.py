@@ -30,6 +30,8 @@ SMALL: dict[str, Any] = {
     "dropout": 0.0,
     "attention_dropout": 0.0,
     "activation_dropout": 0.0,
+    "encoder_layerdrop": 0.0,
+    "decoder_layerdrop": 0.0,
 }
 M2M100_CODES = ["de", "en", "fr", "zu"]
 
@@ -237,6 +239,11 @@ BUILDERS = {
     "m2m100": m2m100,
     "nllb": nllb,
     "mbart50": mbart50,
+}
+BEFORE = {  # where the piece of a language's code stands
+    **dict.fromkeys(["t5", "mt5", "byt5", "bart"], "none"),
+    **dict.fromkeys(["m2m100", "nllb", "mbart50"], "both"),
+    "marian": "source",
 }
 LANGUAGES = {
     "m2m100": ("en", "de", "zu"),
