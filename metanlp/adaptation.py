@@ -85,18 +85,40 @@ def adapt(
     return made
 
 
-def load_adaptation(run: Run, parts: Parts, name: str) -> tuple[Adaptation, Weights]:
-    """An Adaptation and its weights, `(1, *shape)`. UserError where there is none, it was altered, or is of other weights."""
+def load_adaptation(run: Run, parts: Parts, where: str | Path) -> tuple[Adaptation, Weights]:
+    """An Adaptation, by its name in the run or by its folder (a Path), and its weights, `(1, *shape)`.
+
+    UserError where there is none, it was altered, or is of other weights.
+    """
+    folder = where if isinstance(where, Path) else existing_folder(run, where)
+    made = read_facts(folder)
+    if made.run_id != run.id:
+        raise UserError(
+            f"adaptation {made.name!r} in {folder} was made from other weights ({made.run_id}) than {run.place} "
+            f"has now ({run.id}); adapt again, or take the run it was made from"
+        )
+    return made, load_weights(folder, parts)
+
+
+def read_facts(folder: Path) -> Adaptation:
+    """What is known of the Adaptation in a folder. UserError where the folder holds none, or was altered."""
+    if not (folder / FACTS).is_file():
+        raise UserError(f"{folder} is no adaptation: there is no {FACTS} in it; `metanlp adapt` makes them")
+    require_verified(folder)
+    try:
+        return Adaptation(**json.loads((folder / FACTS).read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{folder / FACTS} tells of no adaptation that this version knows: {error}") from None
+
+
+def existing_folder(run: Run, name: str) -> Path:
+    """The folder of an Adaptation of the run; UserError with the nearest name where there is none."""
     folder = adaptation_folder(run, name)
     if not folder.is_dir():
         known = adaptation_names(run)
         there = f"there are {', '.join(known)}" if known else "there are none yet: `metanlp adapt` makes them"
         raise UserError(f"{run.place} has no adaptation {name!r}{did_you_mean(name, known)}; {there}")
-    require_verified(folder)
-    made = Adaptation(**json.loads((folder / FACTS).read_text(encoding="utf-8")))
-    if made.run_id != run.id:
-        raise UserError(f"adaptation {name!r} was made from other weights than {run.place} has now; adapt again")
-    return made, load_weights(folder, parts)
+    return folder
 
 
 def adaptation_names(run: Run) -> list[str]:

@@ -380,6 +380,17 @@ def test_translate_nothing_is_nothing(metanlp_: Metanlp, home: Path) -> None:
     assert metanlp_("translate", home / "runs" / "one") == Done(0, "", "")
 
 
+def test_translate_tells_which_lines_were_cut(metanlp_: Metanlp, home: Path) -> None:
+    text = "\n".join(["abc", "a" * 300, "", "b" * 300, "c" * 300]).encode()
+    done = metanlp_("translate", home / "runs" / "one", "--max-new-tokens", "2", "--batch", "2", stdin=text)
+    assert done.code == 0
+    assert done.out.count("\n") == 5
+    assert done.err.splitlines() == [
+        "line 2 is longer than the 256 pieces that the model reads; its end is not translated",
+        "so are 2 more: 4, 5",
+    ]
+
+
 def test_translate_refuses_bad_utf8_and_names_the_line(metanlp_: Metanlp, home: Path) -> None:
     done = metanlp_("translate", home / "runs" / "one", stdin=b"abc\nde\xfff\n")
     assert done.code == 2

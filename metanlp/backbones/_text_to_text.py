@@ -65,6 +65,11 @@ class TextToText:
         texts = iter(self.tokenizer.batch_decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         return [[next(texts) for _ in task] for task in prompts]
 
+    def cut(self, prompts: Sequence[Prompt]) -> list[bool]:
+        """Which of the sources are longer than `max_length` pieces, so that their end is not read."""
+        pieces = self.tokenizer([prompt.input for prompt in prompts], verbose=False)["input_ids"]
+        return [len(row) > self.max_length for row in pieces]
+
     def language_id(self, code: str | None) -> int:
         """The piece of a language code; UserError with the nearest codes where the tokenizer does not know it."""
         known = self._language_codes()

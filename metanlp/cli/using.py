@@ -24,15 +24,17 @@ def translate(
     import json as codec
     from itertools import tee
 
-    from metanlp.pipelines.lines import lines_of
+    from metanlp.pipelines.lines import cut_ones_told, lines_of
     from metanlp.pipelines.translation import TranslationPipeline
 
     quiet()
-    pipeline = TranslationPipeline(run, adaptation, info=facts_of(info))
+    pipeline = TranslationPipeline(
+        run, adaptation, num_beams=beams, max_new_tokens=max_new_tokens, batch_size=batch, info=facts_of(info)
+    )
     if sys.stdin.isatty():
         print("type or paste lines, then Ctrl-D on a line of its own", file=sys.stderr)
     lines, sources = tee(lines_of(sys.stdin.buffer, "standard input"))
-    translations = pipeline.stream(lines, num_beams=beams, max_new_tokens=max_new_tokens, batch_size=batch)
-    for text, source in zip(translations, sources, strict=True):
-        line = {"source": source, "translation": text, "adaptation": adaptation}
-        print(codec.dumps(line, ensure_ascii=False) if json else text.replace("\n", " "), flush=True)
+    found = cut_ones_told(pipeline.stream(lines), pipeline.limit)
+    for translation, source in zip(found, sources, strict=True):
+        line = {"source": source, "translation": translation.text, "adaptation": adaptation}
+        print(codec.dumps(line, ensure_ascii=False) if json else translation.text.replace("\n", " "), flush=True)
