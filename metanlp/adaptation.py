@@ -62,9 +62,29 @@ def adapt(
     """
     run = run if isinstance(run, Run) else Run.open(run)
     target = adaptation_folder(run, name)
+    parts = parts or run.trained()
+    made, weights = learn(run, parts, examples, name=name, info=info, show=show)
+
+    def write(place: Path) -> None:
+        save_weights(place, run, parts, weights)
+        (place / FACTS).write_text(json.dumps(asdict(made), indent=1, ensure_ascii=False), encoding="utf-8")
+
+    commit(target, write)
+    return made
+
+
+def learn(
+    run: Run,
+    parts: Parts,
+    examples: Sequence[Example],
+    *,
+    name: str,
+    info: Mapping[str, Any] | None = None,
+    show: bool = False,
+) -> tuple[Adaptation, Weights]:
+    """What `adapt` saves, and its weights `(1, *shape)`, without saving anything."""
     if not examples:
         raise UserError(f"there are no examples to adapt {name!r} to")
-    parts = parts or run.trained()
     adapting = run.recipe.adapting_of(run.stage)
     episode = Episode(name, dict(info or {}), examples, [], index=0)
     steps, held_out, choice = _choose_steps(run, parts, episode, adapting, show)
@@ -75,14 +95,7 @@ def adapt(
         raise UserError(
             f"adapting to {name!r} burst: some weights are no numbers; lower the recipe's adapting.learning_rate"
         )
-    made = Adaptation(name, run.id, episode.info, len(examples), steps, choice, held_out)
-
-    def write(place: Path) -> None:
-        save_weights(place, run, parts, weights)
-        (place / FACTS).write_text(json.dumps(asdict(made), indent=1, ensure_ascii=False), encoding="utf-8")
-
-    commit(target, write)
-    return made
+    return Adaptation(name, run.id, episode.info, len(examples), steps, choice, held_out), weights
 
 
 def load_adaptation(run: Run, parts: Parts, where: str | Path) -> tuple[Adaptation, Weights]:

@@ -24,7 +24,7 @@ LAYERS = [
     ["algorithms"],
     ["checkpoint", "results"],
     ["run"],
-    ["saving", "outer", "card"],
+    ["saving", "outer"],
     ["adaptation"],
     ["sharing"],
     ["training", "evaluation", "report", "checking", "listing", "doctor"],

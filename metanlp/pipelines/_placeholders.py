@@ -49,6 +49,11 @@ class Masked:
     after: str
     accelerator: tuple[str, str, int] | None  # its sign, the letter after it, how many such letters are before that one
 
+    @property
+    def has_words(self) -> bool:
+        """Whether there is anything to translate."""
+        return any(each.isalpha() for each in self.text)
+
 
 def placeholders(text: str) -> list[str]:
     """All of them, one by one, in their order."""

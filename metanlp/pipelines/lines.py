@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import TYPE_CHECKING
 
 from metanlp.errors import UserError
@@ -25,13 +26,15 @@ def lines_of(stream: Iterable[bytes], name: str) -> Iterator[str]:
             raise UserError(f"{name}, line {number}: not UTF-8 at byte {error.start}") from None
 
 
-def cut_ones_told(translations: Iterable[Translation], limit: int, first: int = 1) -> Iterator[Translation]:
+def cut_ones_told(
+    translations: Iterable[Translation], limit: int, numbers: Iterable[int] | None = None
+) -> Iterator[Translation]:
     """The translations as they are; tells on standard error of the first line that was cut, and at the end of the others.
 
-    `first` is the number of the line that the first translation is of.
+    `numbers` are those of the lines, by default counted from 1.
     """
     cut = []
-    for number, translation in enumerate(translations, first):
+    for translation, number in zip(translations, numbers or count(1), strict=False):
         if translation.cut:
             cut.append(number)
             if len(cut) == 1:

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metanlp.adaptation import load_adaptation
+from metanlp.adaptation import Adaptation, learn, load_adaptation
 from metanlp.data.types import Example, Prompt
 from metanlp.errors import UserError
 from metanlp.pipelines._batches import batches_of
@@ -130,6 +130,15 @@ class TranslationPipeline:
                 made, weights = load_adaptation(self.run, self.parts, find_adaptation(self.run, where))
                 self._loaded[where] = Adapted(made.name, {**made.task_info, **self.info}, weights)
         return self._loaded[where]
+
+    def learn(
+        self, name: str, examples: Sequence[Example], info: Mapping[str, Any] | None = None, *, show: bool = False
+    ) -> Adaptation:
+        """Adapt to examples for as long as this pipeline lives; it then translates with that. Nothing is saved."""
+        made, weights = learn(self.run, self.parts, examples, name=name, info={**(info or {}), **self.info}, show=show)
+        self._loaded[name] = Adapted(name, made.task_info, weights)
+        self.names = [name]
+        return made
 
     def _dicts(self, texts: Iterable[str], adaptation: Wanted, *options: int | None) -> Iterator[dict[str, str]]:
         beams, most, rows = options
