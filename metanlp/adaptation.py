@@ -14,7 +14,8 @@ import torch
 
 from metanlp.algorithms._inner_loop import Algorithm
 from metanlp.batch import EncodedEpisodes
-from metanlp.checkpoint import commit, require_verified
+from metanlp.card import model_card
+from metanlp.checkpoint import CARD, commit, require_verified
 from metanlp.config.recipe import Adapting
 from metanlp.data.seeds import Draws, Shuffle, seed_of
 from metanlp.data.types import Episode, Example
@@ -43,6 +44,7 @@ class Adaptation:
     steps: int
     choice: str  # how the number of steps came about, in words
     held_out: Mapping[str, float] = field(default_factory=dict)  # steps -> loss on the held-out examples
+    scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # metric -> value, signature, examples
 
 
 def adapt(
@@ -61,15 +63,10 @@ def adapt(
     RuntimeError where adapting changed nothing.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    target = adaptation_folder(run, name)
+    adaptation_folder(run, name)
     parts = parts or run.trained()
     made, weights = learn(run, parts, examples, name=name, info=info, show=show)
-
-    def write(place: Path) -> None:
-        save_weights(place, run, parts, weights)
-        (place / FACTS).write_text(json.dumps(asdict(made), indent=1, ensure_ascii=False), encoding="utf-8")
-
-    commit(target, write)
+    save_adaptation(run, parts, made, weights)
     return made
 
 
@@ -96,6 +93,17 @@ def learn(
             f"adapting to {name!r} burst: some weights are no numbers; lower the recipe's adapting.learning_rate"
         )
     return Adaptation(name, run.id, episode.info, len(examples), steps, choice, held_out), weights
+
+
+def save_adaptation(run: Run, parts: Parts, made: Adaptation, weights: Weights) -> None:
+    """Keep an Adaptation in the run: weights, facts, and a card for people."""
+
+    def write(place: Path) -> None:
+        save_weights(place, run, parts, weights)
+        (place / FACTS).write_text(json.dumps(asdict(made), indent=1, ensure_ascii=False), encoding="utf-8")
+        (place / CARD).write_text(model_card(run, parts, made), encoding="utf-8")
+
+    commit(adaptation_folder(run, made.name), write)
 
 
 def load_adaptation(run: Run, parts: Parts, where: str | Path) -> tuple[Adaptation, Weights]:

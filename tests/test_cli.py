@@ -315,13 +315,34 @@ def test_adapt_prints_its_choice_and_what_it_left_out(metanlp_: Metanlp, home: P
     assert (home / "runs" / "one" / "meta" / "adaptations" / "nine" / "manifest.json").is_file()
 
 
-def test_adapt_does_not_learn_from_queries(metanlp_: Metanlp, home: Path, tmp_path: Path) -> None:
+def test_adapt_measures_on_queries_and_does_not_learn_from_them(metanlp_: Metanlp, home: Path, tmp_path: Path) -> None:
     file = tmp_path / "marked.tsv"
     rows = [f"{row}\t{'query' if index % 2 else 'support'}" for index, row in enumerate(pairs(home, "test", "c9")[:10])]
     file.write_text("source\ttarget\tpool\n" + "\n".join(rows) + "\n")
     done = metanlp_("adapt", home / "runs" / "one", file, "--name", "half")
     assert "from 5 examples" in done.out
-    assert "left out 5 examples marked query" in done.err
+    assert "on 5 examples marked query, which it did not learn from: chrF " in done.out
+    facts = json.loads((home / "runs" / "one" / "meta" / "adaptations" / "half" / "adaptation.json").read_text())
+    assert facts["scores"]["chrF"]["examples"] == 5
+
+
+def test_push_to_a_folder_and_to_a_hub_that_is_not_there(metanlp_: Metanlp, home: Path, tmp_path: Path) -> None:
+    run, file, folder = home / "runs" / "one", tmp_path / "new.tsv", tmp_path / "mine"
+    file.write_text("source\ttarget\n" + "\n".join(pairs(home, "test", "c9")[:4]) + "\n")
+    assert metanlp_("adapt", run, file, "--name", "pushed").code == 0
+    done = metanlp_("push", run, "--adaptation", "pushed", "--to", folder)
+    assert done.code == 0
+    assert done.out.startswith(f"wrote {folder}\n")
+    options = ["--max-new-tokens", "4"]
+    there, here = (
+        metanlp_("translate", run, "--adaptation", where, *options, stdin=b"abc\n") for where in (folder, "pushed")
+    )
+    assert there == here
+    assert there.code == 0
+    offline = metanlp_("push", run, "--adaptation", "pushed", "--to", "anna/pushed")
+    assert offline.code == 2
+    assert f"wrote {run / 'meta' / 'published' / 'pushed'}, push it later" in offline.err
+    assert offline.out == ""
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ LAYERS = [
     ["algorithms"],
     ["checkpoint", "results"],
     ["run"],
-    ["saving", "outer"],
+    ["saving", "outer", "card"],
     ["adaptation"],
     ["sharing"],
     ["training", "evaluation", "report", "checking", "listing", "doctor"],

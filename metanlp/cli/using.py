@@ -78,6 +78,28 @@ def translate(
         _lines(pipeline, adaptation, json)
 
 
+@app.command()
+def push(
+    run: RunPath,
+    adaptation: Annotated[str, typer.Option(metavar="NAME", help="an adaptation of the run")],
+    to: Annotated[str, typer.Option(metavar="WHERE", help="user/name on the Hugging Face Hub, or a folder, as ./mine")],
+) -> None:
+    """Publish an adaptation with its model card, or copy it.
+
+    Its examples stay here. On the Hub it is private until you make it public there.
+    """
+    from metanlp.run import Run
+    from metanlp.sharing import push_adaptation
+
+    pushed = push_adaptation(Run.open(run), adaptation, to)
+    card = pushed.folder / "README.md"
+    if pushed.address is None:
+        print(f"wrote {pushed.folder}\n  its card: {card}")
+    else:
+        print(f"pushed {adaptation} to {pushed.address}, private where it is new; its card was made from {card}")
+    print(f"  use it:   metanlp translate {run} --adaptation {to}")
+
+
 def _lines(pipeline: TranslationPipeline, adaptation: str | None, json: bool) -> None:
     import json as codec
     from itertools import tee

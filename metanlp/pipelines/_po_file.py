@@ -36,7 +36,7 @@ class PoFile:
         self.lines = LINE.findall(text)
         self._starts = sorted({entry.linenum - 1 for entry in self.entries})
 
-    def put(self, number: int, texts: Mapping[int | None, str]) -> None:
+    def fill_in(self, number: int, texts: Mapping[int | None, str]) -> None:
         """Fill in an entry: `{None: text}`, or a text for each plural form. It is marked fuzzy."""
         entry = self.entries[number]
         if entry.msgid_plural:

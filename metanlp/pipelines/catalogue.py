@@ -71,7 +71,7 @@ class Catalogue:
                 reasons.setdefault(gap.entry, str(error))
         good = [number for number in texts if number not in reasons]
         for number in good:
-            self.file.put(number, texts[number])
+            self.file.fill_in(number, texts[number])
         entries = self.file.entries
         left = [Left(entries[at].linenum, excerpt(entries[at].msgid), why) for at, why in sorted(reasons.items())]
         marked = {gap.entry for gap in self.gaps if gap.masked.kept}
