@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metanlp.data.types import Example
+
 if TYPE_CHECKING:
     from metanlp.adaptation import Adaptation
     from metanlp.data.collection import CollectionFacts
@@ -17,7 +19,7 @@ LICENCES = (  # those that the Hub knows; any other is "other", with a name
     *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "odc-by", "odbl", "gpl-3.0"),
     *(f"cc-by{kind}-{version}" for kind in ("", "-sa", "-nc", "-nc-sa", "-nd") for version in ("2.0", "3.0", "4.0")),
 )
-METRICS = {"chrF": "chrf", "chrF++": "chrf", "BLEU": "bleu", "TER": "ter", "exact_match": "exact_match"}
+PIPELINES = {"translation": "translation", "dialogue": "text-generation", "classification": "text-classification"}
 
 TEXT = """# {name}
 
@@ -33,8 +35,8 @@ An adaptation of {base} to one task, `{name}`. A start that metanlp had trained 
 {facts}
 ## Data
 
-The start was trained on the task collection `{collection}`: {source}. Licence: {licence}.{attribution} It holds besides what
-the licence of the pretrained model says, where there is one.
+The start was trained on the task collection `{collection}`: {source}. Licence: {licence}.{attribution} The
+licence of the pretrained model, where there is one, holds as well.
 
 The {examples} examples that it was adapted to are not in this folder. Whoever publishes it says here what they are, and under
 which licence.
@@ -56,7 +58,7 @@ print(translate("a text")[0]["translation_text"])
 
 {plain}
 
-The model reads `{prompt}`, each name in braces replaced by what is known of the task.
+Of `a text` the model reads `{prompt}`; metanlp writes that itself.
 
 ## Intended use and limits
 
@@ -89,17 +91,17 @@ def model_card(run: Run, parts: Parts, made: Adaptation) -> str:
     from huggingface_hub import ModelCardData
 
     facts, base = parts.collection.facts, base_on_the_hub(run)
-    adapter = run.recipe.fast_weights.stackable
+    adapter = parts.learner.fast.stackable
     data = ModelCardData(
         base_model=base,
         library_name="peft" if adapter else "transformers",
-        pipeline_tag="translation",
+        pipeline_tag=PIPELINES[facts.family],
         language=_languages(made.task_info) or None,
         tags=["metanlp", "meta-learning", "few-shot"],
         datasets=HUB_DATASET.findall(facts.source) or None,
-        metrics=sorted({METRICS[metric] for metric in made.scores}) or None,
+        metrics=sorted({_metric(each) for each in made.scores}) or None,
         model_name=made.name,
-        eval_results=_results(made) or None,
+        eval_results=_results(made, facts.family) or None,
         **_licence(facts),
     )
     text = TEXT.format(
@@ -117,7 +119,7 @@ def model_card(run: Run, parts: Parts, made: Adaptation) -> str:
         attribution=f" Attribution: {facts.attribution}." if facts.attribution else "",
         scores=_scores(made),
         plain=(WITH_PEFT if adapter else WITH_TRANSFORMERS).format(base=base or "the folder `backbone` of the run"),
-        prompt=run.recipe.task.prompt,
+        prompt=run.recipe.task.prompt_of(made.name, made.task_info, Example("a text", "")).input,
     )
     return f"---\n{data.to_yaml()}\n---\n\n{text}"
 
@@ -138,21 +140,26 @@ def _scores(made: Adaptation) -> str:
     return "On examples of the same task that it did not learn from:\n\n" + head + "\n".join(rows)
 
 
-def _results(made: Adaptation) -> list[Any]:
+def _results(made: Adaptation, family: str) -> list[Any]:
     from huggingface_hub import EvalResult
 
     return [
         EvalResult(
-            task_type="translation",
+            task_type=PIPELINES[family],
             dataset_type=made.name,
             dataset_name=f"{score['examples']} examples that it did not learn from",
-            metric_type=METRICS[metric],
+            metric_type=_metric(metric),
             metric_name=metric,
             metric_value=round(score["value"], 2),
             metric_config=score["signature"],
         )
         for metric, score in made.scores.items()
     ]
+
+
+def _metric(name: str) -> str:
+    """As the Hub calls it, which knows one chrF."""
+    return name.lower().removesuffix("++")
 
 
 def _languages(info: Mapping[str, Any]) -> list[str]:

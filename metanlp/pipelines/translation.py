@@ -84,8 +84,12 @@ class TranslationPipeline:
         given = texts_of(texts)
         if isinstance(given, list) and not isinstance(adaptation, Where) and len(adaptation) != len(given):
             raise UserError(f"{len(given)} texts and {len(adaptation)} adaptations; give one for each, or one for all")
-        found = self._dicts(given, adaptation, num_beams, max_new_tokens, batch_size)
-        return list(found) if isinstance(given, list) else found
+        found = self.stream(
+            given, adaptation=adaptation, num_beams=num_beams, max_new_tokens=max_new_tokens, batch_size=batch_size
+        )
+        if isinstance(given, list):
+            return list(self._dicts(found, caller=3))
+        return self._dicts(found, caller=2)
 
     def stream(
         self,
@@ -103,14 +107,18 @@ class TranslationPipeline:
         asked = {"num_beams": num_beams, "max_new_tokens": max_new_tokens, "batch_size": batch_size}
         options = self.options | {name: number for name, number in asked.items() if number is not None}
         at_least_one(**options)
-        rows, stackable = options["batch_size"], self.parts.learner.fast.stackable
-        waiting = self._each_with_its_own(texts, adaptation)
-        while ahead := list(islice(waiting, LOOKAHEAD * rows)):
+        return self._stream(self._each_with_its_own(texts, adaptation), **options)
+
+    def _stream(
+        self, waiting: Iterator[tuple[str, Adapted]], num_beams: int, max_new_tokens: int, batch_size: int
+    ) -> Iterator[Translation]:
+        together = self.parts.learner.fast.stackable
+        while ahead := list(islice(waiting, LOOKAHEAD * batch_size)):
             written = [Translation("")] * len(ahead)
             sources, adapted = zip(*ahead, strict=True)
-            for batch in batches_of(sources, adapted, rows, stackable):
+            for batch in batches_of(sources, adapted, batch_size, together):
                 tasks = [[self._prompt(each, sources[place]) for place in places] for each, places in batch.items()]
-                found = self._write(list(batch), tasks, options["num_beams"], options["max_new_tokens"])
+                found = self._write(list(batch), tasks, num_beams, max_new_tokens)
                 for places, translations in zip(batch.values(), found, strict=True):
                     for place, translation in zip(places, translations, strict=True):
                         written[place] = translation
@@ -140,19 +148,18 @@ class TranslationPipeline:
         self.names = [name]
         return made
 
-    def _dicts(self, texts: Iterable[str], adaptation: Wanted, *options: int | None) -> Iterator[dict[str, str]]:
-        beams, most, rows = options
+    def _dicts(self, found: Iterable[Translation], caller: int) -> Iterator[dict[str, str]]:
+        """`caller` is how many frames up the user's own code is, which a warning names."""
         told = False
-        found = self.stream(texts, adaptation=adaptation, num_beams=beams, max_new_tokens=most, batch_size=rows)
         for number, translation in enumerate(found, 1):
             if translation.cut and not told:
-                warnings.warn(f"text {number} {too_long(self.limit)}", stacklevel=3)
+                warnings.warn(f"text {number} {too_long(self.limit)}", stacklevel=caller)
                 told = True
             yield {"translation_text": translation.text}
 
     def _each_with_its_own(self, texts: Iterable[str], adaptation: Wanted) -> Iterator[tuple[str, Adapted]]:
         if not isinstance(adaptation, Where):
-            return zip(texts, [self.adapted(each) for each in adaptation], strict=True)
+            return _paired(texts, [self.adapted(each) for each in adaptation])
         if adaptation is None and len(self.names) > 1:
             raise UserError(
                 f"{len(self.names)} adaptations are loaded; say whose each text is: adaptation=[...], one for each text"
@@ -176,3 +183,17 @@ class TranslationPipeline:
             [Translation(*pair) for pair in zip(texts[: len(task)], backbone.cut(task), strict=True)]
             for task, texts in zip(tasks, written, strict=True)
         ]
+
+
+def _paired(texts: Iterable[str], adapted: Sequence[Adapted]) -> Iterator[tuple[str, Adapted]]:
+    """Each text with its own; UserError where there are more of one than of the other."""
+    left = iter(adapted)
+    for text in texts:
+        own = next(left, None)
+        if own is None:
+            break
+        yield text, own
+    else:
+        if next(left, None) is None:
+            return
+    raise UserError(f"there are not as many texts as the {len(adapted)} adaptations for them")

@@ -108,3 +108,38 @@ def test_a_text_that_is_cut_is_told_once(runs) -> None:
     with pytest.warns(UserWarning, match=r"'aaaa.*is longer than the 256 pieces") as told:
         assert len(translate(["abc", "a" * 300, "b" * 300])) == 2 + 1
     assert len(told) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")
+@pytest.mark.parametrize(
+    ("family", "source", "target"),
+    [
+        ("t5", None, None),
+        ("bart", None, None),
+        ("marian", None, None),
+        ("m2m100", "en", "zu"),
+        ("nllb", "eng_Latn", "zul_Latn"),
+        ("mbart50", "en_XX", "de_DE"),
+    ],
+)
+def test_models_as_the_hub_has_them(
+    family: str, source: str | None, target: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as from a recipe's backbone, which writes a language's code itself and does not count it as a piece."""
+    from metanlp.backbones.seq2seq import Seq2Seq
+    from metanlp.data.types import Prompt
+
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "backbones")
+    import real_formats
+
+    getattr(real_formats, family)(tmp_path)
+    texts = ["the old cat", "a bird sings in the garden", "bread"]
+    backbone = Seq2Seq(model=str(tmp_path)).open(str(tmp_path))
+    prompts = [[Prompt(text, "", source, target) for text in texts]]
+    (ours,) = backbone.generate(prompts, beams=2, max_new_tokens=6)
+    languages = {} if source is None else {"src_lang": source, "tgt_lang": target}
+    translate = theirs(tmp_path, num_beams=2, max_new_tokens=7 if languages else 6, **languages)
+    assert texts_of(translate(texts)) == ours
+    if languages:
+        with pytest.raises(UserError, match="knows no language 'xxx'"):
+            translate(texts, tgt_lang="xxx")

@@ -144,6 +144,8 @@ def test_options_hold_at_construction_and_for_a_call(runs, monkeypatch: pytest.M
         with pytest.raises(UserError, match="a whole number from 1 on"):
             translate("abc", **wrong)
         with pytest.raises(UserError, match="a whole number from 1 on"):
+            translate((text for text in ["abc"]), **wrong)
+        with pytest.raises(UserError, match="a whole number from 1 on"):
             pipe(runs("full"), **wrong)
 
 
@@ -187,6 +189,9 @@ def test_several_adaptations_need_to_know_whose_each_text_is(runs) -> None:
         translate(["abc"])
     with pytest.raises(UserError, match="2 texts and 1 adaptations"):
         translate(["abc", "bad"], adaptation=["one"])
+    for count in (1, 3):
+        with pytest.raises(UserError, match="there are not as many texts as the 2 adaptations"):
+            list(translate((text for text in ["abc"] * count), adaptation=["one", "two"]))
     with pytest.raises(UserError, match=r"no adaptation 'tow' \(did you mean 'two'\?\)"):
         translate(["abc"], adaptation="tow")
     assert texts_of(translate("abc", adaptation="two")) == texts_of(pipe(runs("lora"), "two")("abc"))
@@ -205,7 +210,9 @@ def test_a_text_that_is_cut_is_told_once(runs) -> None:
     with pytest.warns(UserWarning, match=f"text 3 is longer than the {limit} pieces") as told:
         translate(["abc", fits, fits + "a", fits + "ab"])
     assert len(told) == 1
-    assert told[0].filename == __file__
+    with pytest.warns(UserWarning, match="text 1 is longer") as told_of_stream:
+        list(translate(text for text in [fits + "a"]))
+    assert told[0].filename == told_of_stream[0].filename == __file__
 
 
 def test_batches_hold_like_lengths_and_waste_little() -> None:
