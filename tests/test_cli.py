@@ -477,6 +477,7 @@ def test_translate_a_catalogue_with_an_adaptation(metanlp_: Metanlp, home: Path,
         (["--column", "text", "--out", "x", "--json"], "2 problems"),
         (["--tsv", "x.tsv", "--json"], "--json is for lines"),
         (["--tsv", "x.tsv"], "x.tsv: No such file"),
+        (["--tsv", "x.tsv", "--out", "nowhere/x.tsv"], "there is no folder nowhere"),
         (["--po", "x.po"], "there is no file x.po"),
     ],
 )

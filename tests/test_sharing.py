@@ -202,6 +202,24 @@ def test_without_a_network_the_folder_is_ready(runs) -> None:
     assert load_adaptation(run, run.trained("cpu"), run.place / "published" / "cat")[0].name == "cat"
 
 
+def test_one_of_the_hub_is_read_from_where_the_hub_keeps_it(
+    runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Hub's own cache as a download leaves it: files by their hash, and links to them under the commit."""
+    run, commit, home = runs("lora"), "0" * 40, tmp_path / "models--anna--cat"
+    push_adaptation(run, "cat", str(tmp_path / "out"))
+    (home / "blobs").mkdir(parents=True)
+    (home / "refs").mkdir()
+    (home / "snapshots" / commit).mkdir(parents=True)
+    (home / "refs" / "main").write_text(commit)
+    for number, path in enumerate(sorted((tmp_path / "out").iterdir())):
+        shutil.copy(path, home / "blobs" / str(number))
+        (home / "snapshots" / commit / path.name).symlink_to(home / "blobs" / str(number))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    ours, theirs = (metanlp.pipeline("translation", run, adaptation=each)("abc") for each in ("cat", "anna/cat"))
+    assert ours == theirs
+
+
 @pytest.mark.parametrize(
     ("where", "says"),
     [

@@ -58,6 +58,8 @@ def translate(
         )
     if json and (tsv or po):
         problems.add("--json is for lines of standard input; --tsv and --po write files of their own kind")
+    if out and not out.parent.is_dir():
+        problems.add(f"there is no folder {out.parent} for {out.name}")
     problems.raise_if_any()
 
     from metanlp.pipelines.catalogue import Catalogue
@@ -97,7 +99,7 @@ def push(
         print(f"wrote {pushed.folder}\n  its card: {card}")
     else:
         print(f"pushed {adaptation} to {pushed.address}, private where it is new; its card was made from {card}")
-    print(f"  use it:   metanlp translate {run} --adaptation {to}")
+    print(f"  use it:   metanlp translate {run} --adaptation {to if '/' in to else f'./{to}'}")
 
 
 def _lines(pipeline: TranslationPipeline, adaptation: str | None, json: bool) -> None:

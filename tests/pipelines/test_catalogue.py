@@ -8,6 +8,8 @@ from pathlib import Path
 
 import polib
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metanlp.errors import UserError
 from metanlp.pipelines.catalogue import Catalogue, Filled
@@ -210,6 +212,33 @@ def test_other_encodings_are_kept_and_respected(write) -> None:
     assert [left.reason for left in done.left] == ["its translation cannot be written in ISO-8859-5"]
     after = catalogue.file.content().decode("iso-8859-5")
     assert after == text.replace('msgid "No"\nmsgstr ""', '#, fuzzy\nmsgid "No"\nmsgstr "Нет"')
+
+
+TEXT = st.lists(st.sampled_from([*'ab "\\n%s{}<b>é', "\n", "\t", "%(x)s", "word " * 9]), min_size=1, max_size=9).map(
+    "".join
+)
+
+
+@given(st.lists(st.tuples(TEXT, st.booleans(), st.booleans()), max_size=6, unique_by=lambda each: each[0]))
+def test_whatever_polib_writes_is_filled_and_read_back(
+    tmp_path_factory: pytest.TempPathFactory, entries: list[tuple[str, bool, bool]]
+) -> None:
+    """Its own source as the translation of every other entry, single or with two forms; the others keep what they have."""
+    path, file = tmp_path_factory.mktemp("po") / "x.po", polib.POFile()
+    file.metadata = {"Content-Type": "text/plain; charset=UTF-8", "Plural-Forms": "nplurals=2; plural=(n != 1);"}
+    for text, empty, plural in entries:
+        forms = {0: "", 1: ""} if empty else {0: "here", 1: "there"}
+        only = {"msgstr_plural": forms, "msgid_plural": text + "s"} if plural else {"msgstr": forms[0]}
+        file.append(polib.POEntry(msgid=text, comment="said" * plural, **only))
+    file.save(str(path))
+    catalogue = Catalogue(path)
+    done = catalogue.fill([Translation(gap.masked.text) for gap in catalogue.gaps])
+    assert done.left == []
+    path.write_bytes(catalogue.file.content())
+    for entry, (text, empty, plural) in zip(polib.pofile(str(path)), entries, strict=True):
+        forms = {0: text, 1: text + "s"} if empty else {0: "here", 1: "there"}
+        assert (entry.msgid, entry.fuzzy) == (text, empty)
+        assert (entry.msgstr_plural if plural else entry.msgstr) == (forms if plural else forms[0])
 
 
 @pytest.mark.parametrize(
