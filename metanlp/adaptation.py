@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,25 +11,17 @@ from typing import Any
 
 import torch
 
-from metanlp.algorithms._inner_loop import Algorithm
-from metanlp.batch import EncodedEpisodes
 from metanlp.card import model_card
 from metanlp.checkpoint import CARD, commit, require_verified
-from metanlp.config.recipe import Adapting
-from metanlp.data.seeds import Draws, Shuffle, seed_of
 from metanlp.data.types import Episode, Example
-from metanlp.encoding import adapting_batches, prompts_of
 from metanlp.errors import UserError, did_you_mean
-from metanlp.learner import Learner
-from metanlp.progress import Watched, progress
 from metanlp.run import Parts, Run
 from metanlp.saving import load_weights, save_weights
-from metanlp.weights import Weights, own
+from metanlp.stacks import adapt_stack
+from metanlp.step_choice import choose_steps
+from metanlp.weights import Weights
 
 FACTS = "adaptation.json"
-HELD_OUT = 0.2  # share of the examples on which the number of steps is chosen
-FEWEST_TO_HOLD_OUT = 8  # with fewer examples the recipe's number of steps is taken
-TRIED = (0.1, 0.3, 1.0)  # parts of the recipe's steps that are tried; each is a whole adaptation with its own decay
 
 
 @dataclass(frozen=True)
@@ -43,7 +34,7 @@ class Adaptation:
     examples: int
     steps: int
     choice: str  # how the number of steps came about, in words
-    held_out: Mapping[str, float] = field(default_factory=dict)  # steps -> loss on the held-out examples
+    held_out: Mapping[str, float] = field(default_factory=dict)  # steps -> chrF on the held-out examples
     scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # metric -> value, signature, examples
 
 
@@ -58,9 +49,9 @@ def adapt(
 ) -> Adaptation:
     """Adapt `run` to `examples` and save the result under `name` in the run.
 
-    The number of steps, up to the recipe's `adapting.steps`, is chosen on a fifth of the examples, left out for that
-    purpose; then all of them are learnt from. Raises UserError for a bad name, no examples, or weights that are no numbers,
-    RuntimeError where adapting changed nothing.
+    The number of steps, up to the recipe's `adapting.steps`, is chosen by what the model writes for a fifth of the examples,
+    left out for that purpose; then all of them are learnt from. Raises UserError for a bad name, no examples, or weights
+    that are no numbers, RuntimeError where adapting changed nothing.
     """
     run = run if isinstance(run, Run) else Run.open(run)
     adaptation_folder(run, name)
@@ -84,7 +75,7 @@ def learn(
         raise UserError(f"there are no examples to adapt {name!r} to")
     adapting = run.recipe.adapting_of(run.stage)
     episode = Episode(name, dict(info or {}), examples, [], index=0)
-    steps, held_out, choice = _choose_steps(run, parts, episode, adapting, show)
+    steps, held_out, choice = choose_steps(run, parts, episode, adapting, show=show)
     weights = adapt_stack(
         run, parts, [episode], adapting, steps, seed=run.recipe.seed, show=f"adapting {name}" if show else ""
     )
@@ -151,76 +142,3 @@ def adaptation_folder(run: Run, name: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise UserError(f"{name!r} cannot name an adaptation; use letters, digits, '.', '_' and '-'")
     return run.place / "adaptations" / name
-
-
-def adapt_stack(
-    run: Run,
-    parts: Parts,
-    episodes: Sequence[Episode],
-    adapting: Adapting,
-    steps: int,
-    *,
-    seed: int,
-    show: str = "",
-) -> Weights:
-    """The fast weights `(tasks, *shape)` of a stack of episodes with equally many support examples, the caller's own.
-
-    Raises RuntimeError where adapting moved no support loss at all.
-    """
-    learner = parts.learner
-    prompts = [prompts_of(run.recipe.task, episode, episode.support) for episode in episodes]
-    batches = adapting_batches(parts.backbone, prompts, adapting, steps, seed_of(seed, "adapt"))
-    batches = [batch.to(learner.device) for batch in batches]
-    start = learner.spread(len(episodes))
-    before = learner.losses(start, batches[0])
-    algorithm = run.recipe.stages[run.stage].algorithm.retuned(adapting)
-    with progress(show, steps, show=bool(show)) as advance:
-        weights = own(algorithm.adapt(learner, start, Watched(batches, advance)))
-    _require_moved(before, learner.losses(weights, batches[0]))
-    return weights
-
-
-def check_adapting(learner: Learner, algorithm: Algorithm, episodes: EncodedEpisodes) -> None:
-    """RuntimeError unless adapting to these episodes moves their support losses, as a broken weight switch would not."""
-    start = learner.spread(episodes.tasks)
-    support = episodes.support or [episodes.query]
-    before = learner.losses(start, support[0])
-    _require_moved(before, learner.losses(algorithm.adapt(learner, start, support), support[0]))
-
-
-def _require_moved(before: torch.Tensor, after: torch.Tensor) -> None:
-    if bool((before == after).any()):
-        raise RuntimeError(
-            f"adapting changed nothing for some task: support losses {before.tolist()}, then {after.tolist()}. The forward pass "
-            "does not use the fast weights (a wrapped or compiled model bound to old ones?), or the learning rate is too small"
-        )
-
-
-def _choose_steps(
-    run: Run, parts: Parts, episode: Episode, adapting: Adapting, show: bool
-) -> tuple[int, dict[str, float], str]:
-    """How many steps, the held-out losses by steps, and the reason in words."""
-    examples = episode.support
-    if len(examples) < FEWEST_TO_HOLD_OUT:
-        return adapting.steps, {}, f"{adapting.steps} steps, as the recipe says: too few examples to hold any out"
-    count = max(2, round(HELD_OUT * len(examples)))
-    order = Shuffle(Draws(run.recipe.seed, "held out")).take(len(examples), len(examples))
-    part = Episode(episode.task, episode.info, [examples[i] for i in order[count:]], [], index=0)
-    judged = [prompts_of(run.recipe.task, episode, [examples[i] for i in order[:count]])]
-    held_out = parts.backbone.encode(judged).to(parts.learner.device)
-    losses = {0: float(parts.learner.losses(parts.learner.spread(1), held_out))}
-    for share in TRIED:
-        steps = max(1, round(share * adapting.steps))
-        label = f"trying {steps} steps" if show else ""
-        weights = adapt_stack(run, parts, [part], adapting, steps, seed=run.recipe.seed, show=label)
-        loss = float(parts.learner.losses(weights, held_out))
-        losses[steps] = loss if math.isfinite(loss) else math.inf
-        if losses[steps] > min(losses.values()):
-            break  # more steps only learn these examples by heart
-    tried = {steps: loss for steps, loss in losses.items() if steps}
-    best = min(tried, key=lambda steps: tried[steps])
-    said = ", ".join(f"{loss:.3f} after {steps}" for steps, loss in losses.items())
-    choice = f"{best} steps: the loss on {count} held-out examples was {said}"
-    if losses[best] >= losses[0]:
-        choice += "; adapting did not help there, so check the examples, or give more of them"
-    return best, {str(steps): loss for steps, loss in losses.items()}, choice

@@ -11,16 +11,17 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from metanlp.adaptation import Adaptation, adapt_stack, load_adaptation, save_adaptation
+from metanlp.adaptation import Adaptation, load_adaptation, save_adaptation
 from metanlp.checkpoint import latest_state
 from metanlp.config.recipe import Evaluation
 from metanlp.data.sampler import evaluation_episode
 from metanlp.data.types import Episode, Example
-from metanlp.encoding import prompts_of
 from metanlp.errors import UserError
 from metanlp.progress import progress
 from metanlp.results import Predicted, Results, results_of
 from metanlp.run import Parts, Run, environment
+from metanlp.stacks import adapt_stack
+from metanlp.writing import write_queries
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,7 @@ def measure(run: Run, parts: Parts, name: str, examples: Sequence[Example]) -> A
     """Score an Adaptation of the run on examples that it did not learn from, and keep the scores with it."""
     made, weights = load_adaptation(run, parts, name)
     episode = Episode(name, made.task_info, [], examples, index=0)
-    with parts.learner.using(weights):
-        (predictions,) = generate_queries(run, parts, [episode], run.recipe.evaluation)
+    (predictions,) = write_queries(run, parts, [episode], weights, run.recipe.evaluation)
     scores: dict[str, dict[str, Any]] = {}
     for metric in run.recipe.evaluation.metrics:
         found = run.recipe.task.score(metric, predictions, [example.target for example in examples])
@@ -154,8 +154,7 @@ def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
     else:
         weights = parts.learner.spread(len(episodes))
     seconds = (time.perf_counter() - began) / len(episodes)
-    with parts.learner.using(weights):
-        written = generate_queries(run, parts, episodes, options)
+    written = write_queries(run, parts, episodes, weights, options)
     return [
         Predicted(
             stage=job.label,
@@ -172,17 +171,3 @@ def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
         )
         for episode, predictions in zip(episodes, written, strict=True)
     ]
-
-
-def generate_queries(run: Run, parts: Parts, episodes: Sequence[Episode], options: Evaluation) -> list[list[str]]:
-    """What the model writes for each episode's queries; rows of all tasks go together, a task's own padded with repeats."""
-    prompts = [prompts_of(run.recipe.task, episode, episode.query) for episode in episodes]
-    rows, longest = max(1, options.batch // len(episodes)), max(len(task) for task in prompts)
-    written: list[list[str]] = [[] for _ in episodes]
-    for at in range(0, longest, rows):
-        count = min(rows, longest - at)
-        chunk = [[task[min(place, len(task) - 1)] for place in range(at, at + count)] for task in prompts]
-        texts = parts.backbone.generate(chunk, beams=options.beams, max_new_tokens=options.max_new_tokens)
-        for own, new in zip(written, texts, strict=True):
-            own.extend(new)
-    return [own[: len(task)] for own, task in zip(written, prompts, strict=True)]

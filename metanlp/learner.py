@@ -19,6 +19,7 @@ from metanlp.weights import Weights
 OTHER_WEIGHTS = "no fast weight is in the graph: the forward pass ran with other weights than the given ones"
 LOGITS_AT_ONCE = 2**26  # numbers; 256 MiB in float32
 LARGE = 2**17  # numbers; the steps of smaller weights cost more calls than memory
+IN_CACHE = 2**22  # numbers; where all weights are fewer, a gradient is still in the cache when the pass is over
 Move = Callable[[Weights, Weights], Weights]  # weights and their gradients, both `(tasks, *shape)` -> new weights
 
 
@@ -30,7 +31,7 @@ class Learner:
     ) -> None:
         self.model, self.fast = model, fast
         self.precision, self.label_smoothing = precision, label_smoothing
-        self._buffers: Weights | None = None
+        self._buffers: dict[str, Weights] = {}
         self._busy = False
 
     @property
@@ -45,17 +46,17 @@ class Learner:
         """The start of every task: views of the slow weights, `(tasks, *shape)`, to read and not to write."""
         return {name: slow.unsqueeze(0).expand(tasks, *slow.shape) for name, slow in self.slow().items()}
 
-    def buffers(self) -> Weights | None:
-        """Where an inner loop may keep its fast weights, or None: allocate.
+    def buffers(self, name: str) -> Weights | None:
+        """Where an inner loop may keep its fast weights, or what else is as large, or None: allocate.
 
         Full weights are as large as the model, and giving pages back to the system at every step costs as much as the
-        step: one set of buffers is kept, and what stands there is overwritten by the next task.
+        step: one set of buffers a name is kept, and what stands there is overwritten by the next task.
         """
         if self.fast.stackable:
             return None
-        if self._buffers is None:
-            self._buffers = {name: torch.empty_like(weight) for name, weight in self.spread(1).items()}
-        return self._buffers
+        if name not in self._buffers:
+            self._buffers[name] = {name: torch.empty_like(weight) for name, weight in self.spread(1).items()}
+        return self._buffers[name]
 
     def losses_and_grads(self, weights: Weights, batch: Batch) -> tuple[Tensor, Weights]:
         """The mean loss of a target piece for every task, `(tasks,)`, and the gradient of their sum, `(tasks, *shape)`.
@@ -80,8 +81,8 @@ class Learner:
     def losses_and_moved(self, weights: Weights, batch: Batch, move: Move) -> tuple[Tensor, Weights]:
         """The losses as in `losses_and_grads`, and the weights that `move` makes of some weights and their gradients.
 
-        A large weight moves as soon as its gradient is whole, while both are still in the processor's cache, and the
-        gradient goes: the step costs hardly more than the pass, and there is never a second set of full weights.
+        In a large model a large weight moves as soon as its gradient is whole, while both are still in the processor's
+        cache, and the gradient goes: there is never a second set of full weights.
         """
         self._train(True)
         moved: Weights = {}
@@ -152,6 +153,7 @@ def _backward(loss: Tensor, leaves: dict[str, Tensor], take: Callable[[dict[str,
     """
     kept = [leaf.grad for leaf in leaves.values()]
     rest, hooks = dict(leaves), []
+    in_parts = sum(leaf.numel() for leaf in leaves.values()) > IN_CACHE
 
     def take_large(name: str, leaf: Tensor) -> None:
         take({name: rest.pop(name)})
@@ -160,9 +162,9 @@ def _backward(loss: Tensor, leaves: dict[str, Tensor], take: Callable[[dict[str,
     try:
         for name, leaf in leaves.items():
             leaf.grad = None
-            if leaf.numel() >= LARGE:
+            if in_parts and leaf.numel() >= LARGE:
                 hooks.append(leaf.register_post_accumulate_grad_hook(partial(take_large, name)))
-        loss.backward(inputs=list(leaves.values()))
+        loss.backward()  # whatever else has weights is frozen
         if len(rest) == len(leaves) and all(leaf.grad is None for leaf in rest.values()):
             raise RuntimeError(OTHER_WEIGHTS)
         take(rest)

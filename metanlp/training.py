@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
-from metanlp.adaptation import adapt_stack, check_adapting
 from metanlp.checkpoint import commit, latest_checkpoint, save_checkpoint, verified
 from metanlp.config import Recipe
 from metanlp.data.sampler import EpisodeSampler, evaluation_episode
@@ -28,6 +27,7 @@ from metanlp.outer import Total, freeze_state, learning_rate, outer_optimizer, t
 from metanlp.progress import progress
 from metanlp.run import Parts, Run
 from metanlp.saving import export_model
+from metanlp.stacks import adapt_stack, check_adapting
 
 VALIDATION_SHOTS, VALIDATION_QUERIES, VALIDATION_STEPS = 16, 32, 10
 

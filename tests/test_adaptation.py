@@ -11,8 +11,7 @@ import pytest
 import torch
 from makers import cipher, make_batch, make_t5, plain_recipe, write_collection
 
-import metanlp.adaptation as adaptation_module
-from metanlp.adaptation import adapt, adaptation_names, check_adapting, load_adaptation
+from metanlp.adaptation import adapt, adaptation_names, load_adaptation
 from metanlp.algorithms.fomaml import FOMAML
 from metanlp.batch import EncodedEpisodes
 from metanlp.config.load import build_recipe
@@ -21,6 +20,7 @@ from metanlp.errors import UserError
 from metanlp.fast_weights.full import Full
 from metanlp.learner import Learner
 from metanlp.run import Run
+from metanlp.stacks import check_adapting
 from metanlp.training import meta_train
 
 EVIL = ["/tmp/x", "../x", "", ".", "..", "a/b", "a\\b", ".hidden", "x\n", "x y", "nul\0", "-rf", "é", "a" * 101]
@@ -111,64 +111,6 @@ def test_adapting_twice_gives_the_same_bits(runs) -> None:
     adapt(run, examples(20), name="two", parts=parts)
     (_, one), (_, two) = load_adaptation(run, parts, "one"), load_adaptation(run, parts, "two")
     assert all(torch.equal(one[name], two[name]) for name in one)
-
-
-def test_few_examples_take_the_recipes_steps(runs) -> None:
-    made = adapt(runs("lora"), examples(7), name="few")
-    assert made.steps == 10
-    assert made.held_out == {}
-    assert "too few" in made.choice
-
-
-def test_more_examples_choose_the_steps_on_a_held_out_part(runs) -> None:
-    made = adapt(runs("lora"), examples(20), name="more")
-    assert set(made.held_out) <= {"0", "1", "3", "10"}
-    assert {"0", "1"} <= set(made.held_out)
-    tried = {int(steps): loss for steps, loss in made.held_out.items() if steps != "0"}
-    assert tried[made.steps] == min(tried.values())
-    assert f"{made.steps} steps" in made.choice
-    assert "4 held-out examples" in made.choice
-
-
-def test_the_held_out_part_is_not_learnt_from_while_choosing(runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    stack = adaptation_module.adapt_stack
-
-    def watched(run: Any, parts: Any, episodes: Any, *rest: Any, **options: Any) -> Any:
-        seen.append({example.source for example in episodes[0].support})
-        return stack(run, parts, episodes, *rest, **options)
-
-    monkeypatch.setattr(adaptation_module, "adapt_stack", watched)
-    adapt(runs("lora"), examples(20), name="watched")
-    assert [len(sources) for sources in seen[:-1]] == [16] * (len(seen) - 1)
-    assert len(set(map(frozenset, seen[:-1]))) == 1
-    assert len(seen[-1]) == 20
-
-
-def test_losses_choose_the_steps(runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With held-out losses made up: fewer steps win where more only learn by heart, and it says where nothing helps."""
-    run = Run.open(runs("lora"))
-    parts = run.trained("cpu")
-    kept = parts.learner.losses
-
-    def choose(by_call: list[float]) -> Any:
-        made_up = iter(by_call)
-        monkeypatch.setattr(adaptation_module, "adapt_stack", lambda *a, **o: parts.learner.spread(1))
-        monkeypatch.setattr(parts.learner, "losses", lambda weights, batch: torch.tensor([next(made_up)]))
-        monkeypatch.setattr(adaptation_module, "save_weights", lambda place, *a: None)
-        made = adapt(run, examples(20), name="chosen", parts=parts)
-        monkeypatch.undo()
-        return made
-
-    assert choose([3.0, 2.0, 1.0, 0.5]).steps == 10
-    assert choose([3.0, 2.0, 1.0, 1.5]).steps == 3
-    assert "did not help" in choose([3.0, float("nan")]).choice
-    assert choose([3.0, 2.0, float("nan")]).steps == 1
-    early = choose([3.0, 2.0, 2.5])
-    assert early.steps == 1
-    assert "10" not in early.held_out
-    assert "adapting did not help" in choose([1.0, 2.0]).choice
-    assert parts.learner.losses == kept
 
 
 @pytest.mark.parametrize("name", EVIL)

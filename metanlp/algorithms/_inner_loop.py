@@ -14,7 +14,7 @@ from metanlp.config.recipe import Adapting, AlgorithmOptions, Train
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from metanlp.algorithms._inner_optimizers import AdamState
+    from metanlp.algorithms._inner_optimizers import Moments
     from metanlp.batch import Batch, EncodedEpisodes
     from metanlp.learner import Learner
     from metanlp.weights import Weights
@@ -90,29 +90,50 @@ class InnerLoop(AlgorithmOptions):
         return weights, losses
 
     def advance(
-        self, learner: Learner, weights: Weights, batch: Batch, state: AdamState | None, index: int, steps: int
-    ) -> tuple[Tensor, Weights, AdamState | None]:
+        self, learner: Learner, weights: Weights, batch: Batch, state: Moments | None, index: int, steps: int
+    ) -> tuple[Tensor, Weights, Moments | None]:
         """Inner step `index` of `steps`, on `batch`; the losses `(tasks,)` are those before it."""
-        if self.inner_optimizer == "sgd" and self.inner_clip is None:  # each weight can move by itself
-            from metanlp.algorithms._inner_optimizers import sgd
-
-            move = partial(sgd, learning_rate=self.learning_rate(index, steps), out=learner.buffers())
-            return *learner.losses_and_moved(weights, batch, move), None
+        if self.inner_clip is None:  # no weight waits for another's gradient
+            state = self._state(learner, weights, state)
+            move = partial(self._moved, learner, state=state, index=index, steps=steps, factors=None)
+            return *learner.losses_and_moved(weights, batch, move), state
         losses, grads = learner.losses_and_grads(weights, batch)
         return losses, *self.step(learner, weights, grads, state, index, steps)
 
     def step(
-        self, learner: Learner, weights: Weights, grads: Weights, state: AdamState | None, index: int, steps: int
-    ) -> tuple[Weights, AdamState | None]:
-        """Inner step `index` of `steps`."""
-        from metanlp.algorithms._inner_optimizers import adam, clipped, sgd
+        self, learner: Learner, weights: Weights, grads: Weights, state: Moments | None, index: int, steps: int
+    ) -> tuple[Weights, Moments | None]:
+        """Inner step `index` of `steps`; `state`, None before the first step, is what the optimiser remembers."""
+        from metanlp.algorithms._inner_optimizers import clip_factors
 
-        learning_rate = self.learning_rate(index, steps)
-        if self.inner_clip is not None:
-            grads = clipped(grads, self.inner_clip)
-        if self.inner_optimizer == "sgd":
-            return sgd(weights, grads, learning_rate, learner.buffers()), None
-        return adam(weights, grads, state, learning_rate, learner.buffers())
+        state = self._state(learner, weights, state)
+        factors = None if self.inner_clip is None else clip_factors(grads, self.inner_clip)
+        return self._moved(learner, weights, grads, state, index, steps, factors), state
+
+    def _state(self, learner: Learner, weights: Weights, state: Moments | None) -> Moments | None:
+        from metanlp.algorithms._inner_optimizers import Moments
+
+        if self.inner_optimizer == "sgd" or state is not None:
+            return state
+        return Moments.zero(weights, learner.buffers("first"), learner.buffers("second"))
+
+    def _moved(
+        self,
+        learner: Learner,
+        weights: Weights,
+        grads: Weights,
+        state: Moments | None,
+        index: int,
+        steps: int,
+        factors: Tensor | None,
+    ) -> Weights:
+        """These weights, or some of them, after inner step `index` of `steps`."""
+        from metanlp.algorithms._inner_optimizers import adam, sgd
+
+        learning_rate, room = self.learning_rate(index, steps), learner.buffers("weights")
+        if state is None:
+            return sgd(weights, grads, learning_rate, room, factors)
+        return adam(weights, grads, state, index + 1, learning_rate, room, factors)
 
     def learning_rate(self, index: int, steps: int) -> float:
         """Of inner step `index` of `steps`."""

@@ -1,8 +1,8 @@
 """SGD and Adam as functions of stacked weights: elementwise, so they do not know how many tasks there are.
 
-Weights and gradients given are left as they are. `out` names tensors of the same shapes that receive the result instead of
-new ones; it may be `weights` itself. Adam's state is handed on from step to step and moves in place: with full weights a
-new one would be two more models a step, which the system would have to give and take back.
+Weights and gradients given are left as they are. `factors`, `(tasks,)`, multiply each task's gradient (clipping). `out`
+names tensors of the same shapes that receive the result instead of new ones; it may be `weights` itself. Weights are taken
+one by one, so that what is made on the way is as large as one of them and not as all.
 """
 
 from __future__ import annotations
@@ -15,57 +15,86 @@ from torch import Tensor
 from metanlp.weights import Weights
 
 
-class AdamState(NamedTuple):
-    """First and second moments, `(tasks, *shape)`, after `steps` steps. A step uses it up and returns the next."""
+class Moments(NamedTuple):
+    """Adam's running means of the gradient and of its square, `(tasks, *shape)`. Each step moves them in place."""
 
-    steps: int
-    first: tuple[Tensor, ...]
-    second: tuple[Tensor, ...]
+    first: Weights
+    second: Weights
+
+    @classmethod
+    def zero(cls, weights: Weights, first: Weights | None = None, second: Weights | None = None) -> Moments:
+        """Fresh ones for `weights`, in `first` and `second` where given: new ones take as long as a step to allocate."""
+        if first is None or second is None:
+            first, second = ({name: _like(weight) for name, weight in weights.items()} for _ in range(2))
+        torch._foreach_zero_([*first.values(), *second.values()])
+        return cls(first, second)
 
 
-def sgd(weights: Weights, grads: Weights, learning_rate: float, out: Weights | None = None) -> Weights:
+def sgd(
+    weights: Weights, grads: Weights, learning_rate: float, out: Weights | None = None, factors: Tensor | None = None
+) -> Weights:
     """w - learning_rate * g."""
-    gradients = [grads[name] for name in weights]
-    if out is not None and all(out[name] is weight for name, weight in weights.items()):
-        torch._foreach_add_(list(weights.values()), gradients, alpha=-learning_rate)
+    if factors is None and out is not None and all(out[name] is weight for name, weight in weights.items()):
+        torch._foreach_add_(list(weights.values()), [grads[name] for name in weights], alpha=-learning_rate)
         return weights
-    return {
-        name: torch.add(weight, grad, alpha=-learning_rate, out=out[name] if out else None)
-        for (name, weight), grad in zip(weights.items(), gradients, strict=True)
-    }
+    moved = {}
+    for name, weight in weights.items():
+        room = out[name] if out else None
+        if factors is None:
+            moved[name] = torch.add(weight, grads[name], alpha=-learning_rate, out=room)
+        else:
+            factor = _over(factors, weight)
+            moved[name] = torch.addcmul(weight, grads[name], factor, value=-learning_rate, out=room)
+    return moved
 
 
 def adam(
     weights: Weights,
     grads: Weights,
-    state: AdamState | None,
+    moments: Moments,
+    step: int,
     learning_rate: float,
     out: Weights | None = None,
+    factors: Tensor | None = None,
     betas: tuple[float, float] = (0.9, 0.999),
     epsilon: float = 1e-8,
-) -> tuple[Weights, AdamState]:
-    """One step of Adam (Kingma and Ba, 2015) with bias correction; `state` None is a fresh one."""
-    gradients = [grads[name] for name in weights]
-    if state is None:
-        first = torch._foreach_mul(gradients, 1 - betas[0])
-        second = torch._foreach_mul(torch._foreach_mul(gradients, gradients), 1 - betas[1])
-        steps = 1
-    else:
-        steps, first, second = state.steps + 1, state.first, state.second
-        torch._foreach_lerp_(first, gradients, 1 - betas[0])
-        torch._foreach_mul_(second, betas[1])
-        torch._foreach_addcmul_(second, gradients, gradients, value=1 - betas[1])
-    step_size, correction = learning_rate / (1 - betas[0] ** steps), (1 - betas[1] ** steps) ** 0.5
+) -> Weights:
+    """Step number `step`, from 1, of Adam (Kingma and Ba, 2015) with bias correction, by torch's own kernel."""
     moved = {}
-    for (name, weight), m, v in zip(weights.items(), first, second, strict=True):
-        divisor = v.sqrt().div_(correction).add_(epsilon)
-        moved[name] = torch.addcdiv(weight, m, divisor, value=-step_size, out=out[name] if out else None)
-    return moved, AdamState(steps, first, second)
+    for name, weight in weights.items():
+        moved[name] = out[name] if out else _like(weight)
+        if moved[name] is not weight:
+            moved[name].copy_(weight)
+        grad = grads[name] if factors is None else grads[name] * _over(factors, weight)
+        torch._fused_adam_(
+            [moved[name]],
+            [grad.contiguous()],  # the kernel walks through memory; a gradient may be a transposed view
+            [moments.first[name]],
+            [moments.second[name]],
+            [],
+            [torch.full((), step, dtype=torch.float32, device=weight.device)],
+            lr=learning_rate,
+            beta1=betas[0],
+            beta2=betas[1],
+            weight_decay=0.0,
+            eps=epsilon,
+            amsgrad=False,
+            maximize=False,
+        )
+    return moved
 
 
-def clipped(grads: Weights, largest: float) -> Weights:
-    """Each task's gradient scaled down to the norm `largest` where it is longer."""
+def clip_factors(grads: Weights, largest: float) -> Tensor:
+    """What to multiply each task's gradient by so that its norm is at most `largest`: `(tasks,)`, 1 where it is shorter."""
     squares = [torch.linalg.vector_norm(grad.flatten(1), dim=1).square() for grad in grads.values()]
-    norms = torch.stack(squares).sum(0).sqrt()  # (tasks,)
-    factors = (largest / (norms + 1e-6)).clamp(max=1.0)
-    return {name: grad * factors.view(-1, *[1] * (grad.dim() - 1)) for name, grad in grads.items()}
+    norms = torch.stack(squares).sum(0).sqrt()
+    return (largest / (norms + 1e-6)).clamp(max=1.0)
+
+
+def _like(weight: Tensor) -> Tensor:
+    return torch.empty_like(weight, memory_format=torch.contiguous_format)
+
+
+def _over(factors: Tensor, weight: Tensor) -> Tensor:
+    """`(tasks,)` as `(tasks, 1, ..)`, to multiply `weight` by."""
+    return factors.view(-1, *[1] * (weight.dim() - 1))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from makers import stacked, task_of
 
-from metanlp.algorithms._inner_optimizers import adam, clipped, sgd
+from metanlp.algorithms._inner_optimizers import Moments, adam, clip_factors, sgd
 from metanlp.weights import own
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -43,14 +43,19 @@ def by_torch(kind: str, weights: dict, grads: list[dict], rate: float, clip: flo
 def by_us(
     kind: str, weights: dict, grads: list[dict], rate: float, clip: float | None, out: dict | None = None
 ) -> dict:
-    state = None
-    for step in grads:
-        step = clipped(step, clip) if clip is not None else step
+    moments = Moments.zero(weights)
+    for number, step in enumerate(grads, 1):
+        factors = clip_factors(step, clip) if clip is not None else None
         if kind == "adam":
-            weights, state = adam(weights, step, state, rate, out)
+            weights = adam(weights, step, moments, number, rate, out, factors)
         else:
-            weights = sgd(weights, step, rate, out)
+            weights = sgd(weights, step, rate, out, factors)
     return weights
+
+
+def transposed(grads: dict) -> dict:
+    """The same numbers, the last two axes the other way round in memory, as autograd may hand them out."""
+    return {name: grad.transpose(-1, -2).contiguous().transpose(-1, -2) for name, grad in grads.items()}
 
 
 @given(
@@ -61,10 +66,12 @@ def by_us(
     rate=st.floats(1e-4, 1.0),
     clip=st.none() | st.floats(0.01, 100),
     scale=st.sampled_from([1e-6, 1.0, 1e3]),
+    turned=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
-def test_steps_are_torchs_own(kind, tasks, steps, seed, rate, clip, scale) -> None:
+def test_steps_are_torchs_own(kind, tasks, steps, seed, rate, clip, scale, turned) -> None:
     weights, grads = draw(tasks, seed), [draw(tasks, seed + 1 + step, scale) for step in range(steps)]
+    grads = [transposed(step) for step in grads] if turned else grads
     kept, kept_grads = own(weights), [own(step) for step in grads]
     found = by_us(kind, weights, grads, rate, clip)
     wanted = by_torch(kind, weights, grads, rate, clip)
@@ -98,9 +105,15 @@ def test_out_receives_the_same_numbers(kind: str, in_place: bool) -> None:
 
 def test_clipping_goes_by_the_norm_of_a_task() -> None:
     grads = {"a": torch.tensor([[3.0], [0.3]]), "b": torch.tensor([[4.0, 0.0], [0.4, 0.0]])}  # norms 5 and 0.5
-    found = clipped(grads, 1.0)
-    torch.testing.assert_close(found["a"], torch.tensor([[0.6], [0.3]]), rtol=1e-5, atol=0)
-    torch.testing.assert_close(found["b"], torch.tensor([[0.8, 0.0], [0.4, 0.0]]), rtol=1e-5, atol=0)
+    torch.testing.assert_close(clip_factors(grads, 1.0), torch.tensor([0.2, 1.0]), rtol=1e-5, atol=0)
+
+
+def test_moments_start_from_zero_wherever_they_are_kept() -> None:
+    weights = draw(2, 0)
+    rooms = [{name: torch.full_like(weight, torch.nan) for name, weight in weights.items()} for _ in range(2)]
+    for moments in (Moments.zero(weights), Moments.zero(weights, *rooms)):
+        assert all(not tensor.any() for part in moments for tensor in part.values())
+    assert all(moments.second[name] is rooms[1][name] for name in weights)
 
 
 def test_a_gradient_of_zero_moves_nothing() -> None:

@@ -203,9 +203,9 @@ def test_the_learners_buffers_change_no_number(options: dict, monkeypatch: pytes
     """Full weights are written to one set of buffers; freshly allocated ones give the same bits."""
     learner, _ = full_setup()
     stack = episodes(1)
-    assert learner.buffers() is not None
+    assert learner.buffers("weights") is not None
     with_buffers = FOMAML(**options).meta_gradient(learner, stack)
-    monkeypatch.setattr(learner, "buffers", lambda: None)
+    monkeypatch.setattr(learner, "buffers", lambda name: None)
     without = FOMAML(**options).meta_gradient(learner, stack)
     for name in without.grads:
         assert torch.equal(with_buffers.grads[name], without.grads[name])

@@ -1,0 +1,61 @@
+"""Adapting to a stack of episodes side by side, and the guard against adapting that does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from metanlp.algorithms._inner_loop import Algorithm
+from metanlp.batch import EncodedEpisodes
+from metanlp.config.recipe import Adapting
+from metanlp.data.seeds import seed_of
+from metanlp.data.types import Episode
+from metanlp.encoding import adapting_batches, prompts_of
+from metanlp.learner import Learner
+from metanlp.progress import Watched, progress
+from metanlp.run import Parts, Run
+from metanlp.weights import Weights, own
+
+
+def adapt_stack(
+    run: Run,
+    parts: Parts,
+    episodes: Sequence[Episode],
+    adapting: Adapting,
+    steps: int,
+    *,
+    seed: int,
+    show: str = "",
+) -> Weights:
+    """The fast weights `(tasks, *shape)` of a stack of episodes with equally many support examples, the caller's own.
+
+    Raises RuntimeError where adapting moved no support loss at all.
+    """
+    learner = parts.learner
+    prompts = [prompts_of(run.recipe.task, episode, episode.support) for episode in episodes]
+    batches = adapting_batches(parts.backbone, prompts, adapting, steps, seed_of(seed, "adapt"))
+    batches = [batch.to(learner.device) for batch in batches]
+    start = learner.spread(len(episodes))
+    before = learner.losses(start, batches[0])
+    algorithm = run.recipe.stages[run.stage].algorithm.retuned(adapting)
+    with progress(show, steps, show=bool(show)) as advance:
+        weights = own(algorithm.adapt(learner, start, Watched(batches, advance)))
+    _require_moved(before, learner.losses(weights, batches[0]))
+    return weights
+
+
+def check_adapting(learner: Learner, algorithm: Algorithm, episodes: EncodedEpisodes) -> None:
+    """RuntimeError unless adapting to these episodes moves their support losses, as a broken weight switch would not."""
+    start = learner.spread(episodes.tasks)
+    support = episodes.support or [episodes.query]
+    before = learner.losses(start, support[0])
+    _require_moved(before, learner.losses(algorithm.adapt(learner, start, support), support[0]))
+
+
+def _require_moved(before: torch.Tensor, after: torch.Tensor) -> None:
+    if bool((before == after).any()):
+        raise RuntimeError(
+            f"adapting changed nothing for some task: support losses {before.tolist()}, then {after.tolist()}. The forward pass "
+            "does not use the fast weights (a wrapped or compiled model bound to old ones?), or the learning rate is too small"
+        )

@@ -1,0 +1,31 @@
+"""What a model writes for the queries of a stack of episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from metanlp.config.recipe import Evaluation
+from metanlp.data.types import Episode
+from metanlp.encoding import prompts_of
+from metanlp.run import Parts, Run
+from metanlp.weights import Weights
+
+
+def write_queries(
+    run: Run, parts: Parts, episodes: Sequence[Episode], weights: Weights, options: Evaluation
+) -> list[list[str]]:
+    """A text for every query of every episode, written with `weights` `(episodes, *shape)`.
+
+    Rows of all tasks go together; a task with fewer queries than the longest is filled up with repeats of its last.
+    """
+    prompts = [prompts_of(run.recipe.task, episode, episode.query) for episode in episodes]
+    rows, longest = max(1, options.batch // len(episodes)), max(len(task) for task in prompts)
+    written: list[list[str]] = [[] for _ in episodes]
+    with parts.learner.using(weights):
+        for at in range(0, longest, rows):
+            count = min(rows, longest - at)
+            chunk = [[task[min(place, len(task) - 1)] for place in range(at, at + count)] for task in prompts]
+            texts = parts.backbone.generate(chunk, beams=options.beams, max_new_tokens=options.max_new_tokens)
+            for own, new in zip(written, texts, strict=True):
+                own.extend(new)
+    return [own[: len(task)] for own, task in zip(written, prompts, strict=True)]
