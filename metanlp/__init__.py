@@ -12,11 +12,22 @@ _HOMES = {
     "adapt": "metanlp.adaptation",
     "evaluate": "metanlp.evaluation",
     "pipeline": "metanlp.pipelines.factory",
+    "register_pipelines": "metanlp.pipelines.huggingface",
     "Run": "metanlp.run",
     "TaskCollection": "metanlp.data.collection",
 }
 
-__all__ = ["Recipe", "Run", "TaskCollection", "adapt", "evaluate", "load_recipe", "meta_train", "pipeline"]
+__all__ = [
+    "Recipe",
+    "Run",
+    "TaskCollection",
+    "adapt",
+    "evaluate",
+    "load_recipe",
+    "meta_train",
+    "pipeline",
+    "register_pipelines",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from metanlp.checkpoint import commit, require_verified
+from metanlp.card import model_card
+from metanlp.checkpoint import CARD, commit, require_verified
 from metanlp.data.types import Episode, Example
 from metanlp.errors import UserError, did_you_mean
 from metanlp.run import Parts, Run
@@ -34,6 +35,7 @@ class Adaptation:
     steps: int
     choice: str  # how the number of steps came about, in words
     held_out: Mapping[str, float] = field(default_factory=dict)  # steps -> chrF on the held-out examples
+    scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # metric -> value, signature, examples
 
 
 def adapt(
@@ -52,10 +54,25 @@ def adapt(
     that are no numbers, RuntimeError where adapting changed nothing.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    target = adaptation_folder(run, name)
+    adaptation_folder(run, name)
+    parts = parts or run.trained()
+    made, weights = learn(run, parts, examples, name=name, info=info, show=show)
+    save_adaptation(run, parts, made, weights)
+    return made
+
+
+def learn(
+    run: Run,
+    parts: Parts,
+    examples: Sequence[Example],
+    *,
+    name: str,
+    info: Mapping[str, Any] | None = None,
+    show: bool = False,
+) -> tuple[Adaptation, Weights]:
+    """What `adapt` saves, and its weights `(1, *shape)`, without saving anything."""
     if not examples:
         raise UserError(f"there are no examples to adapt {name!r} to")
-    parts = parts or run.trained()
     adapting = run.recipe.adapting_of(run.stage)
     episode = Episode(name, dict(info or {}), examples, [], index=0)
     steps, held_out, choice = choose_steps(run, parts, episode, adapting, show=show)
@@ -66,28 +83,54 @@ def adapt(
         raise UserError(
             f"adapting to {name!r} burst: some weights are no numbers; lower the recipe's adapting.learning_rate"
         )
-    made = Adaptation(name, run.id, episode.info, len(examples), steps, choice, held_out)
+    return Adaptation(name, run.id, episode.info, len(examples), steps, choice, held_out), weights
+
+
+def save_adaptation(run: Run, parts: Parts, made: Adaptation, weights: Weights) -> None:
+    """Keep an Adaptation in the run: weights, facts, and a card for people."""
 
     def write(place: Path) -> None:
         save_weights(place, run, parts, weights)
         (place / FACTS).write_text(json.dumps(asdict(made), indent=1, ensure_ascii=False), encoding="utf-8")
+        (place / CARD).write_text(model_card(run, parts, made), encoding="utf-8")
 
-    commit(target, write)
-    return made
+    commit(adaptation_folder(run, made.name), write)
 
 
-def load_adaptation(run: Run, parts: Parts, name: str) -> tuple[Adaptation, Weights]:
-    """An Adaptation and its weights, `(1, *shape)`. UserError where there is none, it was altered, or is of other weights."""
+def load_adaptation(run: Run, parts: Parts, where: str | Path) -> tuple[Adaptation, Weights]:
+    """An Adaptation, by its name in the run or by its folder (a Path), and its weights, `(1, *shape)`.
+
+    UserError where there is none, it was altered, or is of other weights.
+    """
+    folder = where if isinstance(where, Path) else existing_folder(run, where)
+    made = read_facts(folder)
+    if made.run_id != run.id:
+        raise UserError(
+            f"adaptation {made.name!r} in {folder} was made from other weights ({made.run_id}) than {run.place} "
+            f"has now ({run.id}); adapt again, or take the run it was made from"
+        )
+    return made, load_weights(folder, parts)
+
+
+def read_facts(folder: Path) -> Adaptation:
+    """What is known of the Adaptation in a folder. UserError where the folder holds none, or was altered."""
+    if not (folder / FACTS).is_file():
+        raise UserError(f"{folder} is no adaptation: there is no {FACTS} in it; `metanlp adapt` makes them")
+    require_verified(folder)
+    try:
+        return Adaptation(**json.loads((folder / FACTS).read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{folder / FACTS} tells of no adaptation that this version knows: {error}") from None
+
+
+def existing_folder(run: Run, name: str) -> Path:
+    """The folder of an Adaptation of the run; UserError with the nearest name where there is none."""
     folder = adaptation_folder(run, name)
     if not folder.is_dir():
         known = adaptation_names(run)
         there = f"there are {', '.join(known)}" if known else "there are none yet: `metanlp adapt` makes them"
         raise UserError(f"{run.place} has no adaptation {name!r}{did_you_mean(name, known)}; {there}")
-    require_verified(folder)
-    made = Adaptation(**json.loads((folder / FACTS).read_text(encoding="utf-8")))
-    if made.run_id != run.id:
-        raise UserError(f"adaptation {name!r} was made from other weights than {run.place} has now; adapt again")
-    return made, load_weights(folder, parts)
+    return folder
 
 
 def adaptation_names(run: Run) -> list[str]:

@@ -19,6 +19,7 @@ from torch import Tensor
 from metanlp.errors import UserError
 
 MANIFEST = "manifest.json"
+CARD = "README.md"  # people may edit it: no manifest names it
 DAY = 24 * 60 * 60.0  # no save takes as long
 
 
@@ -73,7 +74,7 @@ def commit(target: Path, write: Callable[[Path], None]) -> Path:
     try:
         write(aside)
         files = sorted(path for path in aside.rglob("*") if path.is_file())
-        hashes = {str(path.relative_to(aside)): _sha256(path) for path in files}
+        hashes = {str(path.relative_to(aside)): _sha256(path) for path in files if path.name != CARD}
         (aside / MANIFEST).write_text(json.dumps(hashes, indent=1))
         for path in [*files, aside / MANIFEST]:
             _sync(path)

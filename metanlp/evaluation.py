@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from metanlp.adaptation import Adaptation, load_adaptation, save_adaptation
 from metanlp.checkpoint import latest_state
 from metanlp.config.recipe import Evaluation
 from metanlp.data.sampler import evaluation_episode
+from metanlp.data.types import Episode, Example
 from metanlp.errors import UserError
 from metanlp.progress import progress
 from metanlp.results import Predicted, Results, results_of
@@ -89,6 +91,20 @@ def evaluate(
         split=split,
         environment=environment(),
     )
+
+
+def measure(run: Run, parts: Parts, name: str, examples: Sequence[Example]) -> Adaptation:
+    """Score an Adaptation of the run on examples that it did not learn from, and keep the scores with it."""
+    made, weights = load_adaptation(run, parts, name)
+    episode = Episode(name, made.task_info, [], examples, index=0)
+    (predictions,) = write_queries(run, parts, [episode], weights, run.recipe.evaluation)
+    scores: dict[str, dict[str, Any]] = {}
+    for metric in run.recipe.evaluation.metrics:
+        found = run.recipe.task.score(metric, predictions, [example.target for example in examples])
+        scores[metric] = {"value": found.value, "signature": found.signature, "examples": len(examples)}
+    measured = replace(made, scores=scores)
+    save_adaptation(run, parts, measured, weights)
+    return measured
 
 
 def passes_of(run: Run) -> int:

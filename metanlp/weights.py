@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,3 +19,12 @@ def mean_over_tasks(weights: Weights) -> Weights:
 def own(weights: Weights) -> Weights:
     """A copy that nothing else writes to."""
     return {name: tensor.detach().contiguous().clone() for name, tensor in weights.items()}
+
+
+def side_by_side(stacks: Sequence[Weights]) -> Weights:
+    """Their task axes joined: stacks of T and U tasks make one of T + U."""
+    import torch
+
+    if len(stacks) == 1:
+        return stacks[0]
+    return {name: torch.cat([weights[name] for weights in stacks]) for name in stacks[0]}

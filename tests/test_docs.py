@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -98,6 +100,50 @@ def test_the_walk_names_files_that_exist() -> None:
     assert there == set(named), "the layer table of docs/walk.md has every file and folder of the package"
     for name in re.findall(r"`((?:\w+/)+\w+)`", text):
         assert (ROOT / "metanlp" / f"{name}.py").exists() or (ROOT / name).exists() or name.startswith("demo/"), name
+
+
+def test_the_page_of_pipelines_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Every block of it, with a small run for RUN; not what asks pip or the Hub."""
+    from makers import cipher, plain_recipe, write_collection
+
+    from metanlp.__main__ import main
+    from metanlp.config.load import build_recipe
+    from metanlp.training import meta_train
+
+    monkeypatch.chdir(tmp_path)
+    raw = plain_recipe(write_collection(tmp_path / "ciphers")) | {"fast_weights": "lora"}
+    (tmp_path / "RUN").symlink_to(meta_train(build_recipe(raw), tmp_path / "run"))
+    pairs = [(word, cipher(3, word)) for word in ("abc", "hag", "bad", "cab", "egg", "face", "dead", "gab", "beef")]
+    Path("examples.tsv").write_text("source\ttarget\n" + "".join(f"{a}\t{b}\n" for a, b in pairs))
+    Path("words.tsv").write_text("id\tenglish\n1\tabc\n2\thag\n")
+    entries = "".join(f'msgid "{a}"\nmsgstr "{b}"\n\n' for a, b in [*pairs, ("bag", "")])
+    Path("messages.po").write_text(f'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n\n{entries}')
+
+    def metanlp(*words: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["metanlp", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code, words
+
+    for name in ("frisian", "quy", "zu"):
+        metanlp("adapt", "RUN", "examples.tsv", "--name", name)
+    text, ran = page(ROOT / "docs" / "pipelines.md"), 0
+    for language, block in re.findall(r"^```(\w+)\n(.*?)^```", text, re.S | re.M):
+        if language == "python":
+            lora = block.replace(
+                'model="RUN/meta/model"', 'model="RUN/meta/model", tokenizer="RUN/backbone", max_new_tokens=4'
+            )
+            exec(compile(lora.replace('"RUN", ', '"RUN", max_new_tokens=4, '), "a block", "exec"), {})
+            ran += 1
+        for line in block.splitlines() if language == "bash" else ():
+            if line.startswith("metanlp ") and "anna/" not in line:
+                metanlp(*shlex.split(line)[1:])
+                ran += 1
+    assert ran == 7
+    assert Path("words.new.tsv").read_text().splitlines()[0] == "id\tenglish\tfrisian"
+    assert "fuzzy" in Path("messages.new.po").read_text()
+    assert Path("quechua/README.md").is_file()
+    assert capsys.readouterr().out.count("translation_text") == 1 + 3 + 3 + 2
 
 
 def test_hooks_run_what_make_runs() -> None:

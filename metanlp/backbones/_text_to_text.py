@@ -82,6 +82,10 @@ class TextToText:
         texts = iter(decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         return [[next(texts) for _ in task] for task in prompts]
 
+    def cut(self, prompts: Sequence[Prompt]) -> list[bool]:
+        """Which of the sources are longer than `max_length` pieces, so that their end is not read."""
+        return [len(row) > self.max_length for row in self._tokens(prompts, "source", whole=True)]
+
     def save(self, folder: Path) -> None:
         """An ordinary `from_pretrained` folder, in which `rows_added` finds the new rows."""
         self.model.save_pretrained(folder)
@@ -97,8 +101,11 @@ class TextToText:
         lengths = torch.tensor([len(row) for row in tokens])
         return {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
 
-    def _tokens(self, rows: Sequence[Prompt], side: str) -> list[list[int]]:
-        """The pieces of each row's source or target, as the tokenizer wants that side, special pieces included."""
+    def _tokens(self, rows: Sequence[Prompt], side: str, whole: bool = False) -> list[list[int]]:
+        """The pieces of each row's source or target, as the tokenizer wants that side, special pieces included.
+
+        Longer rows than `max_length` are cut, unless they are wanted `whole`.
+        """
         named = [self.languages.named(row) for row in rows]
         before = [self._before(row, side) for row in named]
         texts = [self.prefix + row.input if side == "source" else row.output for row in named]
@@ -107,8 +114,9 @@ class TextToText:
         found: Any = tokenizer(
             **{"text" if side == "source" or ours else "text_target": texts},
             add_special_tokens=not ours,
-            truncation=True,
-            max_length=self.max_length - len(before[0]) - ours,
+            truncation=not whole,
+            max_length=None if whole else self.max_length - len(before[0]) - ours,
+            verbose=False,
         )
         end = [tokenizer.eos_token_id] if ours else []
         return [[*first, *pieces, *end] for first, pieces in zip(before, found["input_ids"], strict=True)]

@@ -44,11 +44,13 @@ def adapt(
 ) -> None:
     """Adapt a run to a few examples.
 
-    The number of steps is chosen on a part of the examples that is held out; then all are learnt from.
+    The number of steps is chosen on a part of the examples that is held out; then all are learnt from. Examples whose column
+    `pool` says query are not: they measure the adaptation.
     """
     from metanlp.adaptation import adapt as adapt_run
     from metanlp.adaptation import adaptation_folder
     from metanlp.data.readers import read_file
+    from metanlp.evaluation import measure
     from metanlp.run import Run
 
     opened = Run.open(run)
@@ -57,11 +59,15 @@ def adapt(
     for row in rejected:
         print(f"left out {row.file}:{row.line}: {row.reason}: {row.text}", file=sys.stderr)
     support = [example for example in kept if example.pool != "query"]
-    if len(support) < len(kept):
-        print(f"left out {len(kept) - len(support)} examples marked query: nothing learns from them", file=sys.stderr)
+    queries = [example for example in kept if example.pool == "query"]
     quiet()
-    made = adapt_run(opened, support, name=name, info=facts_of(info), show=True)
+    parts = opened.trained()
+    made = adapt_run(opened, support, name=name, info=facts_of(info), parts=parts, show=True)
     print(f"adapted {name} from {made.examples} examples in {made.choice}")
+    if queries:
+        measured = measure(opened, parts, name, queries)
+        scores = ", ".join(f"{metric} {score['value']:.1f}" for metric, score in measured.scores.items())
+        print(f"on {len(queries)} examples marked query, which it did not learn from: {scores}")
     print(f"wrote {folder}\n  use it:  echo ... | metanlp translate {run} --adaptation {name}")
 
 

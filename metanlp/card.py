@@ -1,0 +1,176 @@
+"""The README.md of an Adaptation, as the Hugging Face Hub wants a model card: what it is, made of what, and how good."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metanlp.data.types import Example
+
+if TYPE_CHECKING:
+    from metanlp.adaptation import Adaptation
+    from metanlp.data.collection import CollectionFacts
+    from metanlp.run import Parts, Run
+
+HUB_DATASET = re.compile(r"huggingface\.co/datasets/([\w.-]+/[\w.-]+)")
+LICENCES = (  # those that the Hub knows; any other is "other", with a name
+    *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "odc-by", "odbl", "gpl-3.0"),
+    *(f"cc-by{kind}-{version}" for kind in ("", "-sa", "-nc", "-nc-sa", "-nd") for version in ("2.0", "3.0", "4.0")),
+)
+PIPELINES = {"translation": "translation", "dialogue": "text-generation", "classification": "text-classification"}
+
+TEXT = """# {name}
+
+An adaptation of {base} to one task, `{name}`. A start that metanlp had trained to learn from few examples learnt it from
+{examples} of them.
+
+| | |
+|---|---|
+| what it is | {what} |
+| examples (shots) | {examples} |
+| steps of adapting | {choice} |
+| the start | stage `{stage}` with the id `{run_id}` |
+{facts}
+## Data
+
+The start was trained on the task collection `{collection}`: {source}. Licence: {licence}.{attribution} The
+licence of the pretrained model, where there is one, holds as well.
+
+The {examples} examples that it was adapted to are not in this folder. Whoever publishes it says here what they are, and under
+which licence.
+
+## Scores
+
+{scores}
+
+## How to use it
+
+With metanlp and the run that it was made from (`RUN`; any other is refused):
+
+```python
+import metanlp
+
+translate = metanlp.pipeline("translation", "RUN", adaptation="this folder, or its name on the Hub")
+print(translate("a text")[0]["translation_text"])
+```
+
+{plain}
+
+Of `a text` the model reads `{prompt}`; metanlp writes that itself.
+
+## Intended use and limits
+
+First drafts of texts like the examples, which a speaker of the language then reads. Few examples teach few words: what they
+do not show is often wrong, and fluent all the same. It was not made to give medical, legal or safety-critical information,
+nor to judge people. What was in the examples may come back word for word: publish it only if they may be published.
+"""
+
+WITH_PEFT = """With plain PEFT:
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForSeq2SeqLM
+
+model = PeftModel.from_pretrained(AutoModelForSeq2SeqLM.from_pretrained("{base}"), "this folder, or its name on the Hub")
+```"""
+
+WITH_TRANSFORMERS = """With plain transformers:
+
+```python
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+model = AutoModelForSeq2SeqLM.from_pretrained("this folder, or its name on the Hub")
+tokenizer = AutoTokenizer.from_pretrained("this folder, or its name on the Hub")
+```"""
+
+
+def model_card(run: Run, parts: Parts, made: Adaptation) -> str:
+    """The text of the card, its data in front."""
+    from huggingface_hub import ModelCardData
+
+    facts, base = parts.collection.facts, base_on_the_hub(run)
+    adapter = parts.learner.fast.stackable
+    data = ModelCardData(
+        base_model=base,
+        library_name="peft" if adapter else "transformers",
+        pipeline_tag=PIPELINES[facts.family],
+        language=_languages(made.task_info) or None,
+        tags=["metanlp", "meta-learning", "few-shot"],
+        datasets=HUB_DATASET.findall(facts.source) or None,
+        metrics=sorted({_metric(each) for each in made.scores}) or None,
+        model_name=made.name,
+        eval_results=_results(made, facts.family) or None,
+        **_licence(facts),
+    )
+    text = TEXT.format(
+        name=made.name,
+        base=f"`{base}`" if base else f"a model of the recipe's own (`{run.recipe.backbone.kind}`)",
+        what="a PEFT adapter (LoRA)" if adapter else "a whole model",
+        examples=made.examples,
+        choice=made.choice,
+        stage=run.stage,
+        run_id=made.run_id,
+        facts="".join(f"| {key} | {value} |\n" for key, value in made.task_info.items()),
+        collection=parts.collection.path.name,
+        source=facts.source,
+        licence=facts.licence,
+        attribution=f" Attribution: {facts.attribution}." if facts.attribution else "",
+        scores=_scores(made),
+        plain=(WITH_PEFT if adapter else WITH_TRANSFORMERS).format(base=base or "the folder `backbone` of the run"),
+        prompt=run.recipe.task.prompt_of(made.name, made.task_info, Example("a text", "")).input,
+    )
+    return f"---\n{data.to_yaml()}\n---\n\n{text}"
+
+
+def base_on_the_hub(run: Run) -> str | None:
+    """The backbone's name on the Hub; None where it is a folder of this machine, which nobody else has."""
+    return None if Path(run.base).exists() else run.base
+
+
+def _scores(made: Adaptation) -> str:
+    if not made.scores:
+        return "Not measured. Examples marked `query` in the file that `metanlp adapt` reads would have measured it."
+    rows = [
+        f"| {metric} | {score['value']:.1f} | {score['examples']} | `{score['signature']}` |"
+        for metric, score in made.scores.items()
+    ]
+    head = "| metric | score | examples | signature |\n|---|---|---|---|\n"
+    return "On examples of the same task that it did not learn from:\n\n" + head + "\n".join(rows)
+
+
+def _results(made: Adaptation, family: str) -> list[Any]:
+    from huggingface_hub import EvalResult
+
+    return [
+        EvalResult(
+            task_type=PIPELINES[family],
+            dataset_type=made.name,
+            dataset_name=f"{score['examples']} examples that it did not learn from",
+            metric_type=_metric(metric),
+            metric_name=metric,
+            metric_value=round(score["value"], 2),
+            metric_config=score["signature"],
+        )
+        for metric, score in made.scores.items()
+    ]
+
+
+def _metric(name: str) -> str:
+    """As the Hub calls it, which knows one chrF."""
+    return name.lower().removesuffix("++")
+
+
+def _languages(info: Mapping[str, Any]) -> list[str]:
+    """The languages without their script or territory, as the Hub lists them: `zul` of `zul_Latn`."""
+    codes = [str(info.get(key, "")) for key in ("source_language", "target_language")]
+    found = [re.fullmatch(r"([a-z]{2,3})(?:[_@-]\w+)*", code) for code in codes]
+    return list(dict.fromkeys(match[1] for match in found if match))
+
+
+def _licence(facts: CollectionFacts) -> dict[str, Any]:
+    known = facts.licence.strip().lower().replace(" ", "-")
+    if known in LICENCES:
+        return {"license": known}
+    return {"license": "other", "license_name": re.sub(r"[^a-z0-9.]+", "-", known).strip("-")}

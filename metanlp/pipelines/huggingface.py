@@ -1,0 +1,87 @@
+"""`metanlp-translation` among the pipelines of transformers, which dropped its own `translation` in version 5."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from transformers import AutoModelForSeq2SeqLM, Pipeline
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from metanlp.backbones._text_to_text import TextToText
+from metanlp.data.types import Prompt
+from metanlp.pipelines._inputs import texts_of, too_long
+
+NAME = "metanlp-translation"
+NO_LIMIT = 2**20  # pieces; tokenizers that know none say 10**30
+
+
+def register_pipelines() -> None:
+    """Make `transformers.pipeline("metanlp-translation", model=..., tokenizer=...)` work; a second call changes nothing."""
+    if NAME not in PIPELINE_REGISTRY.get_supported_tasks():
+        PIPELINE_REGISTRY.register_pipeline(
+            NAME, pipeline_class=TextToTextPipeline, pt_model=AutoModelForSeq2SeqLM, type="text"
+        )
+
+
+class TextToTextPipeline(Pipeline):
+    """Any encoder-decoder: text in, `translation_text` out.
+
+    Takes what `generate` takes (`num_beams`, `max_new_tokens`), and for models that know languages by codes also `src_lang`
+    and `tgt_lang`. An empty text stays empty.
+    """
+
+    model: Any
+    tokenizer: Any
+    _load_tokenizer = True  # type: ignore[assignment]
+    _load_processor = False  # type: ignore[assignment]
+    _load_image_processor = False  # type: ignore[assignment]
+    _load_video_processor = False  # type: ignore[assignment]
+    _load_feature_extractor = False  # type: ignore[assignment]
+
+    def __init__(self, *parts: Any, **options: Any) -> None:
+        super().__init__(*parts, **options)
+        self.backbone = TextToText(self.model, self.tokenizer, min(self.tokenizer.model_max_length, NO_LIMIT))
+        self._told = False
+
+    def __call__(self, inputs: Any, *nothing: Any, **options: Any) -> Any:
+        """`[{"translation_text": ...}, ...]`, one for each text; for an iterator, an iterator of the same.
+
+        Warns once where a text is longer than the model reads.
+        """
+        texts, self._told = texts_of(inputs), False
+        if isinstance(texts, list):
+            return super().__call__(texts, **options) if texts else []
+        return super().__call__((text for text in texts), **options)
+
+    def _sanitize_parameters(
+        self, src_lang: str | None = None, tgt_lang: str | None = None, **generate: Any
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        reading = {} if src_lang is None else {"src_lang": src_lang}
+        writing = generate if tgt_lang is None else {**generate, "tgt_lang": tgt_lang}
+        return reading, writing, {}
+
+    def preprocess(self, input_: Any, **reading: Any) -> dict[str, Any]:
+        for name, code in reading.items():
+            self.backbone.languages.id_of(code)
+            setattr(self.tokenizer, name, code)
+        if not self._told and self.backbone.cut([Prompt(input_)])[0]:
+            self._told = True
+            warnings.warn(f"{input_[:40]!r}... {too_long(self.backbone.max_length)}", stacklevel=2)
+        inputs = self.tokenizer(input_, truncation=True, max_length=self.backbone.max_length, return_tensors="pt")
+        read = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        return {**read, "empty": not input_.strip()}
+
+    def _forward(self, input_tensors: Any, **generate: Any) -> Any:
+        read = {name: input_tensors[name] for name in ("input_ids", "attention_mask")}
+        most = 128 if self.backbone.positions is None else min(128, self.backbone.positions - 1)
+        length = {} if "max_length" in generate else {"max_new_tokens": most, "max_length": None}
+        code = generate.pop("tgt_lang", None)
+        language = {} if code is None else {"forced_bos_token_id": self.backbone.languages.id_of(code)}
+        written = self.model.generate(**read, **{"num_beams": 4, **length, **language, **generate})
+        return {"output_ids": written, "empty": input_tensors["empty"]}
+
+    def postprocess(self, model_outputs: Any, **_: Any) -> dict[str, str]:
+        pieces = model_outputs["output_ids"][0]
+        text = self.tokenizer.decode(pieces, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return {"translation_text": "" if model_outputs["empty"] else text}
