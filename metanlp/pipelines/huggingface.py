@@ -9,7 +9,6 @@ from transformers import AutoModelForSeq2SeqLM, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from metanlp.backbones._text_to_text import TextToText
-from metanlp.data.types import Prompt
 from metanlp.pipelines._inputs import texts_of, too_long
 
 NAME = "metanlp-translation"
@@ -65,7 +64,7 @@ class TextToTextPipeline(Pipeline):
         for name, code in reading.items():
             self.backbone.languages.id_of(code)
             setattr(self.tokenizer, name, code)
-        if not self._told and self.backbone.cut([Prompt(input_)])[0]:
+        if not self._told and len(self.tokenizer(input_, verbose=False)["input_ids"]) > self.backbone.max_length:
             self._told = True
             warnings.warn(f"{input_[:40]!r}... {too_long(self.backbone.max_length)}", stacklevel=2)
         inputs = self.tokenizer(input_, truncation=True, max_length=self.backbone.max_length, return_tensors="pt")
