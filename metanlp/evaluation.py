@@ -17,11 +17,12 @@ from metanlp.config.recipe import Evaluation
 from metanlp.data.sampler import evaluation_episode
 from metanlp.data.types import Episode, Example
 from metanlp.errors import UserError
+from metanlp.others import Others, others_of
 from metanlp.progress import progress
 from metanlp.results import Predicted, Results, results_of
 from metanlp.run import Parts, Run, environment
 from metanlp.stacks import adapt_stack
-from metanlp.writing import write_queries
+from metanlp.writing import write, write_queries
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ def evaluate(
     """Adapt to every task of `split` at every number of shots, let the model write, and score what it wrote.
 
     Measures `options.stages` of `run` (by default as its recipe says) and the runs it is held `against`, each adapting as
-    its own recipe says. 0 shots is the start itself. `workers` processes share the tasks. Stages are compared with the
-    first of them, and with every other run. Raises UserError where a stage is not trained to its end, or another run is
-    of other data.
+    its own recipe says. 0 shots is the start itself. With `options.others` it also measures what adapting costs other
+    tasks. `workers` processes share the tasks. Stages are compared with the first of them, and with every other run.
+    Raises UserError where a stage is not trained to its end, or another run is of other data.
     """
     run = run if isinstance(run, Run) else Run.open(run)
     options = options or run.recipe.evaluation
@@ -153,6 +154,10 @@ def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
         weights = parts.learner.spread(len(episodes))
     seconds = (time.perf_counter() - began) / len(episodes)
     written = write_queries(run, parts, episodes, weights, options)
+    others, of_others = Others([], []), [[] for _ in episodes]  # type: tuple[Others, list[list[str]]]
+    if options.others:
+        others = others_of(run, parts.collection, options.others)
+        of_others = write(parts, [others.prompts] * len(episodes), weights, options)
     return [
         Predicted(
             stage=job.label,
@@ -166,6 +171,8 @@ def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
             sources=[example.source for example in episode.query],
             references=[example.target for example in episode.query],
             predictions=predictions,
+            other_references=others.references,
+            other_predictions=theirs,
         )
-        for episode, predictions in zip(episodes, written, strict=True)
+        for episode, predictions, theirs in zip(episodes, written, of_others, strict=True)
     ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from metanlp.metrics import bootstrap_interval, paired_bootstrap, score, sentence_bootstrap
+
+OF_OTHERS = "chrF of others"  # the metric of what adapting costs other tasks
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Predicted:
     sources: list[str]
     references: list[str]
     predictions: list[str]
+    other_references: list[str] = field(default_factory=list)  # of training tasks, where it was asked what they lose
+    other_predictions: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -119,13 +123,16 @@ def results_of(
     """Score every prediction, put intervals to the numbers, and compare each stage with each of `baselines`."""
     rows: list[Row] = []
     for each in predicted:
-        for metric in metrics:
-            scored = score(metric, each.predictions, each.references)
-            interval = sentence_bootstrap(metric, each.predictions, each.references, seed=each.seed)
+        measured = [(metric, metric, each.predictions, each.references) for metric in metrics]
+        if each.other_predictions:
+            measured.append((OF_OTHERS, "chrF", each.other_predictions, each.other_references))
+        for name, metric, predictions, references in measured:
+            scored = score(metric, predictions, references)
+            interval = sentence_bootstrap(metric, predictions, references, seed=each.seed)
             rows.append(
                 Row(
                     collection, each.stage, each.algorithm, each.task, each.shots, each.seed,
-                    metric, scored.value, interval.low, interval.high, each.passes, scored.signature,
+                    name, scored.value, interval.low, interval.high, each.passes, scored.signature,
                 )
             )  # fmt: skip
     overall = [_over_tasks(group) for group in _grouped(rows).values()]

@@ -1,11 +1,11 @@
-"""What a model writes for the queries of a stack of episodes."""
+"""What a model writes for several tasks at once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from metanlp.config.recipe import Evaluation
-from metanlp.data.types import Episode
+from metanlp.data.types import Episode, Prompt
 from metanlp.encoding import prompts_of
 from metanlp.run import Parts, Run
 from metanlp.weights import Weights
@@ -14,13 +14,18 @@ from metanlp.weights import Weights
 def write_queries(
     run: Run, parts: Parts, episodes: Sequence[Episode], weights: Weights, options: Evaluation
 ) -> list[list[str]]:
-    """A text for every query of every episode, written with `weights` `(episodes, *shape)`.
-
-    Rows of all tasks go together; a task with fewer queries than the longest is filled up with repeats of its last.
-    """
+    """A text for every query of every episode, written with `weights` `(episodes, *shape)`."""
     prompts = [prompts_of(run.recipe.task, episode, episode.query) for episode in episodes]
-    rows, longest = max(1, options.batch // len(episodes)), max(len(task) for task in prompts)
-    written: list[list[str]] = [[] for _ in episodes]
+    return write(parts, prompts, weights, options)
+
+
+def write(parts: Parts, prompts: Sequence[Sequence[Prompt]], weights: Weights, options: Evaluation) -> list[list[str]]:
+    """A text for every prompt of every task, written with `weights` `(tasks, *shape)`.
+
+    Rows of all tasks go together; a task with fewer prompts than the longest is filled up with repeats of its last.
+    """
+    rows, longest = max(1, options.batch // len(prompts)), max(len(task) for task in prompts)
+    written: list[list[str]] = [[] for _ in prompts]
     with parts.learner.using(weights):
         for at in range(0, longest, rows):
             count = min(rows, longest - at)

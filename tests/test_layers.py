@@ -24,7 +24,7 @@ LAYERS = [
     ["algorithms"],
     ["checkpoint", "results"],
     ["run"],
-    ["saving", "outer", "card", "stacks", "writing", "tokens"],
+    ["saving", "outer", "card", "stacks", "writing", "tokens", "others"],
     ["step_choice"],
     ["adaptation"],
     ["sharing"],

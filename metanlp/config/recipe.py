@@ -102,6 +102,9 @@ class Evaluation(Options):
     metrics: list[Literal["chrF", "chrF++", "BLEU", "TER", "exact_match"]] = Field(
         ["chrF", "exact_match"], min_length=1, description="scores, the first ones first"
     )
+    others: int = Field(
+        0, ge=0, description="training tasks on which to measure what adapting has cost them, as `chrF of others`"
+    )
     beams: int = Field(1, ge=1, description="width of the beam search; 1 is greedy")
     max_new_tokens: int = Field(128, ge=1, description="longest output, in pieces")
     batch: int = Field(64, ge=1, description="sentences generated at once")

@@ -6,7 +6,8 @@ import shlex
 from typing import Any
 
 from metanlp.config.yaml import to_yaml
-from metanlp.results import Results
+from metanlp.others import EXAMPLES
+from metanlp.results import OF_OTHERS, Results
 from metanlp.run import RECIPE, Run
 
 
@@ -24,6 +25,7 @@ def _choices(results: Results, run: Run) -> list[str]:
     stages = results.stages()
     own = [stage for stage in stages if stage in run.recipe.stages]
     queries = max((len(each.sources) for each in results.predicted), default=recipe.queries)
+    others = max((len(each.other_references) for each in results.predicted), default=0)
     chosen: list[str] = []
     for other in stages:
         if other not in own:
@@ -34,7 +36,8 @@ def _choices(results: Results, run: Run) -> list[str]:
     measured: dict[str, tuple[Any, Any]] = {
         "stages": (own, recipe.stages or [run.recipe.result]),
         "seeds": (seeds, sorted(recipe.seeds)),
-        "metrics": (results.metrics(), recipe.metrics),
+        "metrics": ([metric for metric in results.metrics() if metric != OF_OTHERS], recipe.metrics),
+        "others": (-(-others // EXAMPLES), recipe.others),
         "queries": (queries, recipe.queries),
     }
     for name, (here, there) in measured.items():
