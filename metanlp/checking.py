@@ -11,15 +11,13 @@ from metanlp.config import Recipe
 from metanlp.data.collection import TaskCollection
 from metanlp.data.leaks import find_leaks
 from metanlp.data.sampler import EpisodeSampler, shortages
-from metanlp.data.split import TaskSplit
 from metanlp.errors import Problems, UserError
-from metanlp.run import Parts, Run
+from metanlp.run import Run
+from metanlp.tokens import about_cuts, cuts_of
 
 SHOWN = 5  # leaks and shortages named, of each kind
 VALIDATION = 16  # shots of a measurement while training
-EPISODES_READ = 200  # on which the tokenizer is judged
 FLOPS = 1e11  # a second on one CPU core or so, for a rough time
-MANY_UNKNOWN, MANY_CUT = 0.001, 0.01  # shares of unknown pieces and of cut texts that are worth a word
 
 
 def check_recipe(recipe: Recipe, name: str) -> str:
@@ -35,7 +33,7 @@ def check_recipe(recipe: Recipe, name: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 run = Run.create(recipe, Path(folder) / "check")
-                lines += _about_model(run, run.build("cpu"), problems)
+                lines += _about_model(run)
             except UserError as error:
                 problems.add(str(error))
     problems.raise_if_any()
@@ -87,59 +85,26 @@ def _counted(count: int, thing: str) -> str:
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
-def _about_model(run: Run, parts: Parts, problems: Problems) -> Iterator[str]:
-    model, fast = parts.learner.model, parts.learner.fast
-    weights = sum(weight.numel() for weight in model.parameters())
-    learnt = sum(weight.numel() for weight in fast.parameters.values())
-    fast_ones = f"{learnt / 1e6:,.2f}M of them fast ({run.recipe.fast_weights.kind})"
-    yield f"backbone: {type(model).__name__}, {weights / 1e6:,.2f}M weights; {fast_ones}"
-    pieces = 0.0
-    for split in parts.collection.splits.values():
-        if len(split):
-            text, pieces_of_split, warnings = _about_tokens(run, parts, split)
-            yield text
-            yield from warnings
-            pieces = pieces or pieces_of_split
-    copies = 3 if fast.stackable else 5  # gradient and AdamW's moments; the fast weights and their gradient besides
-    gib = (4 * weights + 4 * learnt * copies) / 2**30
-    yield f"memory: about {gib:,.1f} GiB for weights, gradients and optimiser, and activations on top"
+def _about_model(run: Run) -> Iterator[str]:
+    """What is known before any stage is trained: each one's fast weights, on the backbone's own weights."""
+    parts = run.build("cpu", run.own_base)
+    weights = sum(weight.numel() for weight in parts.learner.model.parameters())
+    new = f"; new in its vocabulary: {_counted(len(rows), 'row')}" if (rows := parts.backbone.new_rows) else ""
+    yield f"backbone: {type(parts.learner.model).__name__}, {weights / 1e6:,.2f}M weights{new}"
+    found = cuts_of(run, parts)
+    yield from about_cuts(found)
+    built = run.fast_weights
     for name, stage in run.recipe.stages.items():
-        train = stage.train
-        passes = train.steps * train.meta_batch * (train.support + train.query)
-        seconds = 6 * weights * passes * pieces / FLOPS
-        yield f"stage {name}: {passes:,} passes of an example; in the order of {_time(seconds)} on one CPU core"
-
-
-def _about_tokens(run: Run, parts: Parts, split: TaskSplit) -> tuple[str, float, list[str]]:
-    """How the tokenizer cuts a split's texts: a line about it, pieces an example, and lines of warning."""
-    backbone: Any = parts.backbone
-    unknown = backbone.tokenizer.unk_token_id
-    counts = {"pieces": 0, "unknown": 0, "characters": 0, "cut": 0, "texts": 0}
-    for number in range(min(EPISODES_READ, len(split))):
-        name = split.names[number * len(split) // min(EPISODES_READ, len(split))]
-        task = split.task(name)
-        for example in task.examples[:20]:
-            prompt = run.recipe.task.prompt_of(name, task.info, example)
-            for text in (prompt.input, prompt.output):
-                ids = backbone.tokenizer(text, add_special_tokens=False)["input_ids"]
-                counts["pieces"] += len(ids)
-                counts["unknown"] += ids.count(unknown) if unknown is not None else 0
-                counts["characters"] += len(text)
-                counts["cut"] += len(ids) >= backbone.max_length
-                counts["texts"] += 1
-        backbone.encode([[prompt]])  # refuses languages that the tokenizer does not know
-    share = counts["unknown"] / max(1, counts["pieces"])
-    cut = counts["cut"] / max(1, counts["texts"])
-    length = f"{counts['characters'] / max(1, counts['pieces']):.1f} characters a piece"
-    line = f"tokens of {split.split}: {length}, {share:.2%} unknown, {cut:.2%} of the texts cut"
-    warnings = []
-    if share > MANY_UNKNOWN:
-        known = "ByT5 or `tiny` know every character"
-        warnings.append(f"  warning: {share:.1%} of the pieces of {split.split} are unknown to the tokenizer; {known}")
-    if cut > MANY_CUT:
-        long = "are longer than backbone.max_length and will be cut"
-        warnings.append(f"  warning: {cut:.1%} of the texts of {split.split} {long}")
-    return line, 2 * counts["pieces"] / max(1, counts["texts"]), warnings
+        if run.at(name).fast_weights != built:
+            parts, built = run.at(name).build("cpu", run.own_base), run.at(name).fast_weights
+        fast = parts.learner.fast
+        learnt = sum(weight.numel() for weight in fast.parameters.values())
+        copies = 3 if fast.stackable else 5  # gradient and AdamW's moments; the fast weights and their gradient besides
+        gib = (4 * weights + 4 * learnt * copies) / 2**30
+        passes = stage.train.steps * stage.train.meta_batch * (stage.train.support + stage.train.query)
+        time = _time(6 * weights * passes * found.pieces_an_example / FLOPS)
+        yield f"stage {name}: {learnt / 1e6:,.2f}M fast weights ({built.kind}), {passes:,} passes of an example"
+        yield f"  in the order of {time} on one CPU core; about {gib:,.1f} GiB of memory, and activations on top"
 
 
 def _time(seconds: float) -> str:

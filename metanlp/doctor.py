@@ -1,4 +1,4 @@
-"""`metanlp doctor`: what this machine has and what is missing."""
+"""`metanlp doctor`: what this machine has and what is missing, and what a tokenizer does to a text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ import platform
 import time
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
+
+from metanlp.backbones._new_pieces import learn_pieces, why_none
+from metanlp.coverage import coverage_of, crumbs, described, verdict
+from metanlp.data.texts import read_texts
+from metanlp.registry import BACKBONES
 
 NEEDED = ("torch", "transformers", "datasets", "accelerate", "peft", "sentencepiece", "sacrebleu")
 EXTRAS = {"matplotlib": "plots in reports", "unicode_rbnf": "the demo's data", "tensorboard": "curves while training"}
 SIZE, SECONDS = 1024, 0.3
+NEW_PIECES = 500  # that are tried
+LINES_READ = 10_000  # of a text, evenly over it
 
 
 def examination() -> str:
@@ -33,6 +41,28 @@ def examination() -> str:
     head = "missing extras (pip install 'metanlp[demo]'):" if missing else "all extras of the demo are there"
     lines += [head, *missing]
     return "\n".join(lines)
+
+
+def text_examination(text: Path, backbone: str, like: Path | None = None) -> str:
+    """What the tokenizer of `backbone`, a Hub name or a folder, does to a text, beside one in a related language."""
+    tokenizer = BACKBONES.get("seq2seq")(model=backbone).tokenizer(backbone)
+    texts = _some(read_texts(text))
+    encode = lambda line: tokenizer(line, add_special_tokens=False)["input_ids"]  # noqa: E731
+    decode = lambda ids: tokenizer.decode(  # noqa: E731
+        ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+    )
+    found = coverage_of(texts, encode, decode, tokenizer.unk_token_id)
+    other = None if like is None else coverage_of(_some(read_texts(like)), encode, decode, tokenizer.unk_token_id)
+    reason, after = why_none(tokenizer), None
+    if reason is None and crumbs(found, other):
+        after = learn_pieces(tokenizer, texts, NEW_PIECES).pieces / max(1, found.words)
+    head = f"{text} through the tokenizer of {backbone}: {found.texts:,} lines, {found.words:,} words"
+    facts = [f"  {line}" for line in described(found, other, str(like))]
+    return "\n".join([head, *facts, verdict(found, other, reason, NEW_PIECES, after)])
+
+
+def _some(texts: list[str]) -> list[str]:
+    return texts[:: -(-len(texts) // LINES_READ)]
 
 
 def cores() -> int:

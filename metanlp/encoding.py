@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from metanlp.batch import Batch, EncodedEpisodes
+from metanlp.config.languages import Additions
 from metanlp.config.recipe import Adapting
 from metanlp.data.seeds import Draws, Shuffle, seed_of
 from metanlp.data.types import Episode, Example, Prompt
@@ -15,6 +16,7 @@ from metanlp.data.types import Episode, Example, Prompt
 class TaskFamily(Protocol):
     """What `tasks/*.py` provide."""
 
+    def additions(self) -> Additions: ...
     def prompt_of(self, task: str, info: Mapping[str, Any], example: Example) -> Prompt: ...
 
 
@@ -23,6 +25,7 @@ class Backbone(Protocol):
 
     model: Any
     tokenizer: Any
+    new_rows: Sequence[int]
 
     def encode(self, prompts: Sequence[Sequence[Prompt]], seed: int | None = None) -> Batch: ...
     def generate(

@@ -64,13 +64,11 @@ def evaluate(
         if each.prepare().digest != collection.digest:
             raise UserError(f"{label} is of other data than {run.folder}: their tasks cannot be compared")
         if not each.finished():
-            raise UserError(
-                f"stage {each.stage!r} of {each.folder} is not trained to its end; `metanlp train` resumes it"
-            )
+            raise each.unfinished
     names = collection.split(split).names
     jobs = []
     for label, each in labelled.items():
-        width, passes = options.tasks_per_stack if each.recipe.fast_weights.stackable else 1, passes_of(each)
+        width, passes = options.tasks_per_stack if each.fast_weights.stackable else 1, passes_of(each)
         stacks = [tuple(names[at : at + width]) for at in range(0, len(names), width)]
         jobs += [
             Job(each, label, tasks, shots, seed, passes)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from metanlp.data.collection import TaskCollection
+    from metanlp.data.types import Prompt
     from metanlp.learner import Learner
 
 RECIPE = "recipe.yaml"
@@ -101,23 +102,59 @@ class Run:
         """Whether the stage has been trained to its last step."""
         return (self.last_checkpoint / MANIFEST).is_file()
 
+    @property
+    def unfinished(self) -> UserError:
+        """What to raise where the end of the stage is needed and it is not there."""
+        return UserError(f"stage {self.stage!r} of {self.folder} is not trained to its end; `metanlp train` resumes it")
+
     @cached_property
     def id(self) -> str:
         """A name for the very weights of this stage: an Adaptation belongs to one `id`."""
-        return hashlib.sha256((self.last_checkpoint / MANIFEST).read_bytes()).hexdigest()[:16]
+        below = self.recipe.base_of(self.stage)
+        parts = [(self.last_checkpoint / MANIFEST).read_bytes(), *([self.at(below).id.encode()] if below else [])]
+        return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
     @property
     def algorithm(self) -> Any:
         """The stage's algorithm, adapting as the recipe says."""
         return self.recipe.stages[self.stage].algorithm.retuned(self.recipe.adapting_of(self.stage))
 
+    @property
+    def fast_weights(self) -> Any:
+        """Which weights the stage trains, and a task makes its own."""
+        return self.recipe.fast_weights_of(self.stage)
+
+    @property
+    def base(self) -> str:
+        """The model that the stage's fast weights belong to, and its adapters name as their base: a folder or Hub name."""
+        below = self.recipe.base_of(self.stage)
+        return str(self.at(below).whole.resolve()) if below else self.own_base
+
+    @property
+    def own_base(self) -> str:
+        """Where the backbone's own weights are."""
+        return self.recipe.backbone.base(self.folder / "backbone")
+
+    @property
+    def whole(self) -> Path:
+        """The finished stage as a model without adapters, for stages with other fast weights to start from."""
+        return self.place / "whole" if self.fast_weights.beside_a_base else self.model
+
+    @property
+    def exports(self) -> list[Path]:
+        """The folders that the end of the stage leaves: its model, and that as a whole where a later stage needs it."""
+        needed = any(self.recipe.base_of(stage) == self.stage for stage in self.recipe.stages)
+        return [self.model, *([self.whole] if needed and self.whole != self.model else [])]
+
     def prepare(self) -> TaskCollection:
-        """Make what is made once (the collection's Arrow files, a small backbone); returns the collection."""
+        """Make what is made once (the collection's Arrow files, a small or extended backbone); returns the collection."""
         recipe, home = self.recipe, self.folder / "backbone"
-        collection = recipe.task.load()
-        if recipe.backbone.made and not home.exists():
-            texts = lambda: _training_texts(collection)  # noqa: E731
-            commit(home, lambda aside: recipe.backbone.prepare(aside, texts, recipe.seed))
+        collection, additions = recipe.task.load(), recipe.task.additions()
+        if additions and not home.exists():
+            commit(home, lambda aside: recipe.backbone.extend(aside, additions))
+        elif recipe.backbone.made and not home.exists():
+            prompts = lambda: _training_prompts(recipe.task, collection)  # noqa: E731
+            commit(home, lambda aside: recipe.backbone.prepare(aside, prompts, recipe.seed))
         return collection
 
     def require_same_data(self, collection: TaskCollection) -> None:
@@ -131,19 +168,23 @@ class Run:
                 f"the examples in {collection.path} have changed since {self.folder} began; choose another --out"
             )
 
-    def build(self, device: Any = None) -> Parts:
-        """The parts with the backbone's own weights, on `device` (by default a GPU where there is one)."""
+    def build(self, device: Any = None, base: str = "") -> Parts:
+        """The parts with the weights of `base` (by default the stage's), on `device` (by default a GPU where there is one).
+
+        UserError where the stage that makes the base is not trained to its end.
+        """
         import torch
 
         from metanlp.learner import Learner
 
-        recipe, collection = self.recipe, self.prepare()
-        home = self.folder / "backbone"
-        backbone = recipe.backbone.load(home)
+        recipe, collection, below = self.recipe, self.prepare(), self.recipe.base_of(self.stage)
+        if below is not None and not base and not (self.at(below).whole / MANIFEST).is_file():
+            raise self.at(below).unfinished
+        backbone = recipe.backbone.open(base or self.base)
         backbone.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if recipe.gradient_checkpointing:
             save_memory(backbone.model)
-        fast = recipe.fast_weights.attach(backbone.model, recipe.seed)
+        fast = self.fast_weights.attach(backbone.model, recipe.seed, backbone.new_rows)
         learner = Learner(backbone.model, fast, precision=recipe.precision, label_smoothing=recipe.label_smoothing)
         return Parts(collection, backbone, learner)
 
@@ -157,15 +198,8 @@ class Run:
         """Give `learner` the slow weights at the end of this stage."""
         checkpoint = latest_checkpoint(self.checkpoints)
         if checkpoint is None or checkpoint.state["step"] < self.recipe.stages[self.stage].train.steps:
-            raise UserError(
-                f"stage {self.stage!r} of {self.folder} is not trained to its end; `metanlp train` resumes it"
-            )
+            raise self.unfinished
         set_slow(learner, checkpoint.tensors["slow"])
-
-    @property
-    def base(self) -> str:
-        """The model that adapters of this run name as their base."""
-        return self.recipe.backbone.base(self.folder / "backbone")
 
 
 def save_memory(model: Any) -> None:
@@ -220,15 +254,14 @@ def _commit() -> str | None:
     return asked.stdout.strip() or None
 
 
-def _training_texts(collection: TaskCollection) -> Iterator[str]:
-    """Both sides of the training tasks, evenly over tasks and along each task."""
+def _training_prompts(family: Any, collection: TaskCollection) -> Iterator[Prompt]:
+    """What a model reads and writes in the training tasks, evenly over tasks and along each task."""
     split = collection.split("train")
     share = max(1, TEXTS_FOR_A_TOKENIZER // (2 * len(split)))
     for index in range(len(split)):
-        examples = split.task(index).examples
-        for number in range(0, len(examples), max(1, -(-len(examples) // share))):
-            yield examples[number].source
-            yield examples[number].target
+        task = split.task(index)
+        for number in range(0, len(task.examples), max(1, -(-len(task.examples) // share))):
+            yield family.prompt_of(task.name, task.info, task.examples[number])
 
 
 def _differences(a: Any, b: Any, prefix: str = "") -> set[str]:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from metanlp.checkpoint import commit, verified
 from metanlp.run import Parts, Run
 from metanlp.weights import Weights
 
 
-def export_model(folder: Path, run: Run, parts: Parts) -> None:
-    """The slow weights of a trained stage, for `from_pretrained` or `peft`."""
-    save_weights(folder, run, parts, parts.learner.spread(1))
+def export(run: Run, parts: Parts) -> None:
+    """The slow weights of a trained stage in the folders `run.exports`."""
+    slow = parts.learner.spread(1)
+    commit(run.model, lambda place: save_weights(place, run, parts, slow))
+    for folder in run.exports[1:]:
+        with parts.learner.using(slow):
+            commit(folder, lambda place: parts.learner.fast.save_whole(place, slow, parts.backbone))
+
+
+def exported(run: Run) -> bool:
+    """Whether all of them are there, as they were written."""
+    return all(verified(folder) for folder in run.exports)
 
 
 def save_weights(folder: Path, run: Run, parts: Parts, weights: Weights) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
-from metanlp.checkpoint import commit, latest_checkpoint, save_checkpoint, verified
+from metanlp.checkpoint import latest_checkpoint, save_checkpoint, verified
 from metanlp.config import Recipe
 from metanlp.data.sampler import EpisodeSampler, evaluation_episode
 from metanlp.data.seeds import seed_of
@@ -26,7 +26,7 @@ from metanlp.logbook import Logbook
 from metanlp.outer import Total, freeze_state, learning_rate, outer_optimizer, thaw_state
 from metanlp.progress import progress
 from metanlp.run import Parts, Run
-from metanlp.saving import export_model
+from metanlp.saving import export, exported
 from metanlp.stacks import adapt_stack, check_adapting
 
 VALIDATION_SHOTS, VALIDATION_QUERIES, VALIDATION_STEPS = 16, 32, 10
@@ -51,7 +51,7 @@ def meta_train(recipe: Recipe, folder: str | Path) -> Path:
         accelerator.init_trackers("tracking")
     with _signals() as received:
         for stage in recipe.stages:
-            done = verified(run.at(stage).last_checkpoint) and verified(run.at(stage).model)
+            done = verified(run.at(stage).last_checkpoint) and exported(run.at(stage))
             accelerator.wait_for_everyone()  # all have looked before anyone changes what is there
             if not done:
                 train_stage(run.at(stage), accelerator, received)
@@ -63,7 +63,7 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
     """Train one stage from its start, or its last checkpoint, to its end."""
     stage, parts = run.recipe.stages[run.stage], run.build(accelerator.device)
     train, algorithm, learner = stage.train, stage.algorithm, parts.learner
-    if stage.after is not None:
+    if stage.after is not None and stage.after != run.recipe.base_of(run.stage):  # the base holds its weights already
         run.at(stage.after).load_slow(learner)
     optimizer = outer_optimizer(learner, train)
     saved = latest_checkpoint(run.checkpoints)
@@ -117,7 +117,7 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
                 accelerator.wait_for_everyone()
                 raise Stopped(max(received, default=signal.SIGTERM))
     if main:
-        commit(run.model, lambda place: export_model(place, run, parts))
+        export(run, parts)
     accelerator.wait_for_everyone()
 
 

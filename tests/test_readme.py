@@ -51,7 +51,7 @@ def mentioned(text: str) -> list[list[str]]:
 def test_every_command_and_recipe_exists(path: Path) -> None:
     for words in mentioned(text_of(path)):
         assert words[0] in commands(), words
-    names = re.findall(r"\b((?:demo|debug|translation)/[a-z_]+)", text_of(path))
+    names = re.findall(r"\b((?:demo|debug|translation)/[a-z0-9_]+)", text_of(path))
     for name in names:
         assert name in recipe_names() or (ROOT / "metanlp" / f"{name}.py").exists(), name
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from backbones.real_formats import mt5, nllb
+from backbones.real_formats import e5, mt5, nllb
 
 from metanlp.config.load import load_recipe, recipe_names, recipes_folder
 from metanlp.config.recipe import Recipe
@@ -19,13 +19,14 @@ from metanlp.training import meta_train
 
 ROOT = Path(__file__).parents[1]
 everyone = pytest.mark.parametrize("name", recipe_names())
-STAND_INS = {"facebook/nllb-200-distilled-600M": nllb, "google/mt5-small": mt5}
+STAND_INS = {"facebook/nllb-200-distilled-600M": nllb, "google/mt5-small": mt5, "backbones/e5": e5}
 CODES = ["deu_Latn", "fra_Latn", "zul_Latn", "quy_Latn", "mri_Latn", "swh_Latn"]
 
 
 def test_the_promised_recipes_are_there() -> None:
     promised = {"demo/numbers", "translation/catalogs_tiny_fomaml", "translation/tatoeba_tiny_fomaml"}
     promised |= {"translation/nllb_lora_fomaml", "translation/mt5_lora_fomaml", "debug/numbers"}
+    promised |= {"translation/tatoeba_e5_lora_fomaml"}
     assert promised <= set(recipe_names())
 
 
@@ -97,13 +98,14 @@ def small(name: str, tmp_path: Path) -> Recipe:
         *(f"stages.{stage}.train.steps=1" for stage in recipe.stages),
         *(f"stages.{stage}.train.meta_batch=2" for stage in recipe.stages),
     ]
-    if recipe.backbone.kind == "tiny":
+    backbone = recipe.backbone
+    if backbone.made:
         changes += ["backbone.vocabulary=300", "backbone.width=16", "backbone.heads=2", "backbone.feed_forward=16"]
-    else:
-        model = tmp_path / "model"
-        model.mkdir()
-        STAND_INS[recipe.backbone.model](model)
-        changes.append(f"backbone.model={model}")
+    for field in {"model", "encoder"} & set(type(backbone).model_fields):
+        folder = tmp_path / field
+        folder.mkdir()
+        STAND_INS[getattr(backbone, field)](folder)
+        changes.append(f"backbone.{field}={folder}")
     return load_recipe(name, *changes)
 
 
@@ -116,7 +118,7 @@ def test_it_trains_and_is_measured(name: str, tmp_path: Path) -> None:
         assert run.at(stage).finished()
         weights[stage] = {key: tensor.clone() for key, tensor in run.at(stage).trained("cpu").learner.slow().items()}
     for stage, options in recipe.stages.items():
-        if options.after:
+        if options.after != recipe.base_of(stage):
             before = weights[options.after]
             assert any(not torch.equal(tensor, before[key]) for key, tensor in weights[stage].items())
     results = evaluate(run, options=recipe.evaluation)

@@ -77,8 +77,9 @@ def test_a_model_of_the_hub_is_named_as_the_base(runs, monkeypatch: pytest.Monke
     from metanlp.card import model_card
 
     run = runs("lora")
+    parts = run.build("cpu")
     monkeypatch.setattr(Run, "base", "facebook/nllb-200-distilled-600M")
-    text = model_card(run, run.build("cpu"), read_facts(find_adaptation(run, "cat")))
+    text = model_card(run, parts, read_facts(find_adaptation(run, "cat")))
     assert front(text)["base_model"] == "facebook/nllb-200-distilled-600M"
     assert 'from_pretrained("facebook/nllb-200-distilled-600M")' in text
 

@@ -363,7 +363,9 @@ def test_two_processes_run_the_same_experiment(server: Server, ciphers: Path, un
                 (line["step"], line["passes"]) for line in others
             ]
             for line, other in zip(lines, others, strict=True):
-                assert line["loss"] == pytest.approx(other["loss"], abs=1e-6)
+                assert line["loss"] == pytest.approx(
+                    other["loss"], abs=1e-5
+                )  # additions in another order, some steps long
                 assert line["norm"] == pytest.approx(other["norm"], rel=1e-5)
 
 

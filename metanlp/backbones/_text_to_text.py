@@ -1,39 +1,55 @@
-"""An encoder-decoder with its tokenizer: text in, batches in, text out. What `seq2seq` and `tiny` recipes build."""
+"""An encoder-decoder with its tokenizers: text in, batches in, text out. What encoder-decoder recipes build."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from metanlp.backbones._languages import languages_of
 from metanlp.batch import IGNORED, Batch, pad
 from metanlp.data.types import Prompt
-from metanlp.errors import UserError, did_you_mean
+from metanlp.errors import UserError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from transformers import PreTrainedTokenizerBase
+
+NEW_ROWS = "new_rows.json"
+TARGET = "target"  # where a tokenizer of the target's own is kept, inside the model's folder
 
 
 class TextToText:
-    """`model` and `tokenizer` are Hugging Face's own.
+    """`model`, `tokenizer` and `target_tokenizer` are Hugging Face's own; by default one tokenizer serves both sides.
 
-    Texts longer than `max_length` pieces, or than the model has positions, are cut.
+    Texts longer than `max_length` pieces, or than the model has positions, are cut. The encoder reads `prefix` before
+    every text. `new_rows` are the embedding's rows that the run has added: each task learns its own.
     """
 
-    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
-        self.model, self.tokenizer = model, tokenizer
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+        *,
+        target_tokenizer: PreTrainedTokenizerBase | None = None,
+        prefix: str = "",
+        new_rows: Sequence[int] = (),
+    ) -> None:
+        self.model, self.tokenizer, self.prefix, self.new_rows = model, tokenizer, prefix, new_rows
+        self.target_tokenizer = target_tokenizer or tokenizer
         config = model.config
-        self.positions = getattr(config, "max_position_embeddings", None)  # T5 has no end of them
+        sides = getattr(config, "decoder", config)  # EncoderDecoderModel keeps a configuration for each side
+        self.positions = getattr(sides, "max_position_embeddings", None)  # T5 has no end of them
         self.max_length = min(max_length, self.positions or max_length)
         start = getattr(config, "decoder_start_token_id", None)
         self.start = start if start is not None else tokenizer.eos_token_id  # mBART starts from </s>
         if type(tokenizer).__name__ in ("MBartTokenizer", "MBartTokenizerFast"):
             raise UserError("mBART-25 writes a language's code last, which is not supported; take mBART-50")
-        self.has_languages = hasattr(tokenizer, "src_lang")  # NLLB, M2M100, mBART: codes; others: words in the prompt
+        self.languages = languages_of(tokenizer)
 
     def encode(self, prompts: Sequence[Sequence[Prompt]], seed: int | None = None) -> Batch:
         """A batch of `len(prompts)` tasks with equally many rows each; `seed` fixes the dropout of its pass."""
@@ -42,7 +58,7 @@ class TextToText:
         labels = pad(self._tokens(rows, "target"), IGNORED)
         before = labels.new_full((len(rows), 1), self.start)
         shifted = torch.cat([before, labels[:, :-1]], dim=1)
-        inputs["decoder_input_ids"] = shifted.masked_fill(shifted == IGNORED, self.tokenizer.pad_token_id)
+        inputs["decoder_input_ids"] = shifted.masked_fill(shifted == IGNORED, self.target_tokenizer.pad_token_id)
         return Batch(inputs, labels, tasks=len(prompts), seed=seed)
 
     def generate(
@@ -52,7 +68,7 @@ class TextToText:
         rows = [prompt for task in prompts for prompt in task]
         device = self.model.device
         inputs = {name: tensor.to(device) for name, tensor in self._inputs(rows).items()}
-        first = [[self.start, *([self.language_id(row.target_language)] if self.has_languages else [])] for row in rows]
+        first = [[self.start, *self._before(row, "target")] for row in rows]
         written = self.model.generate(
             **inputs,
             decoder_input_ids=pad(first, self.start).to(device),
@@ -62,42 +78,22 @@ class TextToText:
             max_length=None,
             forced_bos_token_id=None,
         )
-        texts = iter(self.tokenizer.batch_decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        decode = self.target_tokenizer.batch_decode
+        texts = iter(decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         return [[next(texts) for _ in task] for task in prompts]
 
     def cut(self, prompts: Sequence[Prompt]) -> list[bool]:
         """Which of the sources are longer than `max_length` pieces, so that their end is not read."""
-        pieces = self.tokenizer([prompt.input for prompt in prompts], verbose=False)["input_ids"]
-        return [len(row) > self.max_length for row in pieces]
-
-    def language_id(self, code: str | None) -> int:
-        """The piece of a language code; UserError with the nearest codes where the tokenizer does not know it."""
-        known = self._language_codes()
-        if code not in known:
-            scripts = [each for each in sorted(known) if each.partition("_")[0] == code]  # "deu" where it is "deu_Latn"
-            near = f" (did you mean {scripts[0]!r}?)" if scripts else did_you_mean(code or "", known)
-            raise UserError(
-                f"the tokenizer knows no language {code!r}{near}; give a task's source_language and target_language in "
-                f"collection.yaml (or --info) as one of its {len(known)} codes, as {', '.join(sorted(known)[:3])}"
-            )
-        return known[code]
+        return [len(row) > self.max_length for row in self._tokens(prompts, "source", whole=True)]
 
     def save(self, folder: Path) -> None:
-        """An ordinary `from_pretrained` folder."""
+        """An ordinary `from_pretrained` folder, in which `rows_added` finds the new rows."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
-
-    def _language_codes(self) -> dict[str, int]:
-        tokenizer: Any = self.tokenizer
-        special = [str(token) for token in tokenizer.all_special_tokens]
-        if hasattr(tokenizer, "lang_code_to_token"):  # M2M100 writes the code af as __af__
-            return {
-                code: tokenizer.convert_tokens_to_ids(token) for code, token in tokenizer.lang_code_to_token.items()
-            }
-        named = {tokenizer.pad_token, tokenizer.eos_token, tokenizer.bos_token, tokenizer.unk_token}
-        return {
-            token: tokenizer.convert_tokens_to_ids(token) for token in special if token not in named and token[0] != "<"
-        }
+        if self.target_tokenizer is not self.tokenizer:
+            self.target_tokenizer.save_pretrained(folder / TARGET)
+        if self.new_rows:
+            (folder / NEW_ROWS).write_text(json.dumps(list(self.new_rows)), encoding="utf-8")
 
     def _inputs(self, rows: Sequence[Prompt]) -> dict[str, torch.Tensor]:
         tokens = self._tokens(rows, "source")
@@ -105,23 +101,32 @@ class TextToText:
         lengths = torch.tensor([len(row) for row in tokens])
         return {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
 
-    def _tokens(self, rows: Sequence[Prompt], side: str) -> list[list[int]]:
-        """The pieces of each row's source or target, as the tokenizer wants that side, special pieces included."""
-        if not self.has_languages:
-            return self._call([row.input if side == "source" else row.output for row in rows], side)
-        tokens: list[list[int]] = [[] for _ in rows]
-        by_language: dict[str | None, list[int]] = {}
-        for index, row in enumerate(rows):
-            code = row.source_language if side == "source" else row.target_language
-            by_language.setdefault(code, []).append(index)
-        for code, indices in by_language.items():
-            self.language_id(code)
-            setattr(self.tokenizer, "src_lang" if side == "source" else "tgt_lang", code)
-            texts = [rows[index].input if side == "source" else rows[index].output for index in indices]
-            for index, pieces in zip(indices, self._call(texts, side), strict=True):
-                tokens[index] = pieces
-        return tokens
+    def _tokens(self, rows: Sequence[Prompt], side: str, whole: bool = False) -> list[list[int]]:
+        """The pieces of each row's source or target, as the tokenizer wants that side, special pieces included.
 
-    def _call(self, texts: list[str], side: str) -> list[list[int]]:
-        key = "text" if side == "source" else "text_target"
-        return self.tokenizer(**{key: texts}, truncation=True, max_length=self.max_length)["input_ids"]
+        Longer rows than `max_length` are cut, unless they are wanted `whole`.
+        """
+        named = [self.languages.named(row) for row in rows]
+        before = [self._before(row, side) for row in named]
+        texts = [self.prefix + row.input if side == "source" else row.output for row in named]
+        tokenizer = self.tokenizer if side == "source" else self.target_tokenizer
+        ours = self.languages.before == "both"  # the tokenizer, left to itself, puts codes of its own table only
+        found: Any = tokenizer(
+            **{"text" if side == "source" or ours else "text_target": texts},
+            add_special_tokens=not ours,
+            truncation=not whole,
+            max_length=None if whole else self.max_length - len(before[0]) - ours,
+            verbose=False,
+        )
+        end = [tokenizer.eos_token_id] if ours else []
+        return [[*first, *pieces, *end] for first, pieces in zip(before, found["input_ids"], strict=True)]
+
+    def _before(self, row: Prompt, side: str) -> list[int]:
+        piece = self.languages.of(row, side)
+        return [] if piece is None else [piece]
+
+
+def rows_added(folder: Path) -> list[int]:
+    """The rows that a run has added to the model in this folder."""
+    path = folder / NEW_ROWS
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from metanlp.config.languages import Additions
 from metanlp.config.options import Options
 from metanlp.errors import UserError
 from metanlp.registry import BACKBONES
@@ -25,29 +26,49 @@ class Seq2Seq(Options):
     revision: str | None = Field(None, description="branch, tag or commit on the Hub; empty: its main branch")
     max_length: int = Field(256, ge=1, description="longest source or target, in pieces; longer ones are cut")
 
-    def load(self, folder: Path) -> TextToText:
-        """The model in float32 and its tokenizer, from where the recipe says; a run's own `folder` is not needed."""
-        return self.open(self.model)
+    def extend(self, folder: Path, additions: Additions) -> None:
+        """Save the model with what its vocabulary lacks in a run's own `folder`. UserError where that cannot be added."""
+        from metanlp.backbones._additions import add_languages, make_rows
+        from metanlp.backbones._new_pieces import add_pieces, learn_pieces, why_none
+        from metanlp.data.texts import read_texts
+
+        backbone = self.open(self.model)
+        starts = add_languages(backbone.tokenizer, additions.languages)
+        if additions.pieces:
+            if reason := why_none(backbone.tokenizer):
+                raise UserError(f"task.new_pieces: {reason}")
+            new = learn_pieces(backbone.tokenizer, read_texts(additions.texts), additions.pieces)
+            starts |= add_pieces(backbone.tokenizer, new)
+        make_rows(backbone.model, starts)
+        backbone.new_rows = sorted(starts)
+        backbone.save(folder)
 
     def base(self, folder: Path) -> str:
-        """The model that adapters of this run name as their base."""
-        return self.model
+        """Where the backbone's own weights are: in a run's `folder` where it has extended them."""
+        return str(folder.resolve()) if folder.is_dir() else self.model
 
     def open(self, where: str) -> TextToText:
-        """A model by Hub name or folder; UserError where there is none."""
-        from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+        """The model in float32 and its tokenizer by Hub name or folder; UserError where there is none."""
+        from transformers import AutoModelForSeq2SeqLM
 
-        from metanlp.backbones._text_to_text import TextToText
+        from metanlp.backbones._text_to_text import TextToText, rows_added
 
+        tokenizer = self.tokenizer(where)
+        model = self._from_pretrained(AutoModelForSeq2SeqLM, where, dtype="float32")
+        return TextToText(model, tokenizer, self.max_length, new_rows=rows_added(Path(where)))
+
+    def tokenizer(self, where: str) -> Any:
+        """Its tokenizer alone, which a model of many GiB is not needed for."""
+        from transformers import AutoTokenizer
+
+        return self._from_pretrained(AutoTokenizer, where)
+
+    def _from_pretrained(self, cls: Any, where: str, **options: Any) -> Any:
         revision = None if Path(where).is_dir() else self.revision
         try:
-            tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, trust_remote_code=False)
-            model = AutoModelForSeq2SeqLM.from_pretrained(
-                where, revision=revision, trust_remote_code=False, dtype="float32"
-            )
+            return cls.from_pretrained(where, revision=revision, trust_remote_code=False, **options)
         except (OSError, ValueError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
                 f"backbone.model {where!r} is neither a folder nor a reachable Hub model: {reason}"
             ) from error
-        return TextToText(model, tokenizer, self.max_length)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from metanlp.config.languages import Additions
 from metanlp.config.options import Options
+from metanlp.errors import UserError
 from metanlp.registry import BACKBONES
 
 if TYPE_CHECKING:
     from metanlp.backbones._text_to_text import TextToText
+    from metanlp.data.types import Prompt
 
 
 @BACKBONES.register("tiny")
@@ -35,15 +38,16 @@ class Tiny(Options):
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped while training")
     max_length: int = Field(256, ge=1, description="longest source or target, in pieces; longer ones are cut")
 
-    def prepare(self, folder: Path, texts: Callable[[], Iterable[str]], seed: int) -> None:
-        """Train the tokenizer on `texts()`, draw the weights, and save both as an ordinary `from_pretrained` folder."""
+    def prepare(self, folder: Path, prompts: Callable[[], Iterable[Prompt]], seed: int) -> None:
+        """Train the tokenizer on `prompts()`, draw the weights, and save both as an ordinary `from_pretrained` folder."""
         import torch
         from transformers import MBartConfig, MBartForConditionalGeneration
 
         from metanlp.backbones._sentencepiece import train_tokenizer
         from metanlp.data.seeds import seed_of
 
-        tokenizer = train_tokenizer(texts(), self.pieces, self.vocabulary)
+        texts = (text for prompt in prompts() for text in (prompt.input, prompt.output))
+        tokenizer = train_tokenizer(texts, self.pieces, self.vocabulary)
         config = MBartConfig(
             vocab_size=len(tokenizer),
             d_model=self.width,
@@ -69,12 +73,19 @@ class Tiny(Options):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
-    def load(self, folder: Path) -> TextToText:
-        """The model in float32 and its tokenizer, as `prepare` saved them."""
+    def extend(self, folder: Path, additions: Additions) -> None:
+        """UserError: there is nothing to add."""
+        raise UserError(
+            "task.new_languages and task.new_pieces are for pretrained models: `tiny` learns its pieces from the training "
+            "tasks, spells all other characters in bytes, and reads languages as words of the prompt"
+        )
+
+    def open(self, where: str) -> TextToText:
+        """The model in float32 and its tokenizer, from a folder that `prepare` or a run saved."""
         from metanlp.backbones.seq2seq import Seq2Seq
 
-        return Seq2Seq(model=self.base(folder), max_length=self.max_length).load(folder)
+        return Seq2Seq(model=where, max_length=self.max_length).open(where)
 
     def base(self, folder: Path) -> str:
-        """The model that adapters of this run name as their base."""
+        """Where the backbone's own weights are: what `prepare` made in a run's `folder` for it."""
         return str(folder.resolve())

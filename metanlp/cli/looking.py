@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from metanlp.cli._app import app
+from metanlp.cli._app import app, quiet
+from metanlp.errors import UserError
 
 
 @app.command()
@@ -19,8 +20,21 @@ def runs(folder: Annotated[Path, typer.Argument(help="where the runs are")] = Pa
 
 
 @app.command()
-def doctor() -> None:
-    """What this machine has, what is missing, how fast it is."""
-    from metanlp.doctor import examination
+def doctor(
+    text: Annotated[Path | None, typer.Option(help="a text file in your language, one sentence a line")] = None,
+    backbone: Annotated[str | None, typer.Option(help="whose tokenizer reads it: a Hub name or a folder")] = None,
+    like: Annotated[Path | None, typer.Option(help="a text in a related language, to compare with")] = None,
+) -> None:
+    """What this machine has, or what a model sees of your text.
 
-    print(examination())
+    With --text and --backbone: how a model's tokenizer cuts the text, what it does not know, and what to do about it.
+    """
+    from metanlp.doctor import examination, text_examination
+
+    if text is None and backbone is None and like is None:
+        print(examination())
+    elif text is None or backbone is None:
+        raise UserError("doctor wants both --text FILE and --backbone NAME_OR_FOLDER, or neither")
+    else:
+        quiet()
+        print(text_examination(text, backbone, like))

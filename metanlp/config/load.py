@@ -66,8 +66,9 @@ def build_recipe(raw: Any, *overrides: str, subject: str = "recipe") -> Recipe:
             raw[key] = _options(registry, raw[key], key, problems)
     stages = raw.get("stages")
     for name, stage in stages.items() if isinstance(stages, dict) else ():
-        if isinstance(stage, dict) and "algorithm" in stage:
-            stage["algorithm"] = _options(ALGORITHMS, stage["algorithm"], f"stages.{name}.algorithm", problems)
+        for key, registry in (("fast_weights", FAST_WEIGHTS), ("algorithm", ALGORITHMS)):
+            if isinstance(stage, dict) and (key == "algorithm" or stage.get(key) is not None) and key in stage:
+                stage[key] = _options(registry, stage[key], f"stages.{name}.{key}", problems)
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from metanlp.config.languages import Additions
 from metanlp.config.options import Options
 
 Registered = Any  # options of a registered class, which `build_recipe` has looked up and checked
@@ -57,6 +58,14 @@ class Adapting(Options):
     clip: float | None = Field(1.0, gt=0, description="the largest norm of a task's gradient; empty: not clipped")
 
 
+class TaskOptions(Options):
+    """The base of a task family's options."""
+
+    def additions(self) -> Additions:
+        """What a pretrained model's vocabulary lacks for these tasks; nothing, unless a family says otherwise."""
+        return Additions()
+
+
 class AlgorithmOptions(Options):
     """The base of an algorithm's options."""
 
@@ -71,6 +80,7 @@ class Stage(Options):
     after: str | None = Field(
         None, description="the stage whose weights this one starts from; empty: the backbone's own"
     )
+    fast_weights: Registered = Field(None, description="which weights this stage trains; empty: as the recipe says")
     algorithm: Registered = Field(description="joint, fomaml, reptile, or one of your own, with its options")
     train: Train = Field(default_factory=Train, description="how it trains")
     adapting: Adapting | None = Field(None, description="how its result adapts; empty: as the recipe says")
@@ -140,6 +150,20 @@ class Recipe(Options):
 
     def adapting_of(self, stage: str) -> Adapting:
         return self.stages[stage].adapting or self.adapting
+
+    def fast_weights_of(self, stage: str) -> Any:
+        return self.stages[stage].fast_weights or self.fast_weights
+
+    def base_of(self, stage: str) -> str | None:
+        """The stage whose finished model this stage's fast weights belong to; None: the backbone.
+
+        A stage with the same fast weights as the one it comes after goes on with those; with others it starts anew, on
+        what that one has made of the model.
+        """
+        after = self.stages[stage].after
+        if after is None or self.fast_weights_of(after) != self.fast_weights_of(stage):
+            return after
+        return self.base_of(after)
 
     @property
     def result(self) -> str:

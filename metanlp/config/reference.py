@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from metanlp.config.explain import inline
+from metanlp.config.languages import NewLanguage
 from metanlp.config.options import Options
 from metanlp.config.recipe import Adapting, Evaluation, Recipe, Stage, Train
 from metanlp.registry import ALGORITHMS, BACKBONES, FAST_WEIGHTS, TASKS, Registry
@@ -21,6 +22,7 @@ FIXED: dict[str, type[Options]] = {
     "stages.NAME.train": Train,
     "adapting": Adapting,
     "evaluation": Evaluation,
+    "task.new_languages.CODE": NewLanguage,
 }
 REGISTRIES = {"task": TASKS, "backbone": BACKBONES, "fast_weights": FAST_WEIGHTS, "stages.NAME.algorithm": ALGORITHMS}
 WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false"}
@@ -33,7 +35,9 @@ Made by `{COMMAND}` from the fields' own help. `metanlp show RECIPE` prints the 
 A recipe is YAML. Fields that it leaves out have their default. A value is changed on the command line by its place:
 `metanlp train demo/numbers stages.meta.train.steps=100`. Only `true` and `false` are booleans (`no` is Norwegian),
 `1e-4` is a number, and `null` is an empty value. Where a *kind* is chosen, `fast_weights: full` is short for
-`fast_weights: {{kind: full}}`."""
+`fast_weights: {{kind: full}}`.
+
+[Your language in ten minutes](your-language.md) shows what a recipe says of a language that the model has never met."""
 
 
 def fields_page() -> str:
@@ -59,14 +63,15 @@ def _table(cls: type[Options]) -> Iterator[str]:
 def _holds(name: str, field: FieldInfo) -> str:
     for place, registry in REGISTRIES.items():
         if place.rpartition(".")[2] == name and field.annotation is Any:
-            return _choices(place, registry)
+            return _choices(place, registry, needed=field.is_required())
     kinds = [kind for kind in _alternatives(field.annotation) if kind is not type(None)]
     words = [" ".join([_words(kind), " and ".join(_limits(field))]).strip() for kind in kinds]
     return _or([*words, "empty"] if type(None) in _alternatives(field.annotation) else words)
 
 
-def _choices(place: str, registry: Registry) -> str:
-    return "kind " + _or([f"[`{name}`](#{_anchor(f'{place}: {name}')})" for name in registry.names()])
+def _choices(place: str, registry: Registry, needed: bool) -> str:
+    links = [f"[`{name}`](#{_anchor(f'{place}: {name}')})" for name in registry.names()]
+    return "kind " + _or(links if needed else [*links, "empty"])
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:

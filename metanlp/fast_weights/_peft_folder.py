@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from metanlp.errors import Problems, UserError
-from metanlp.fast_weights.lora import LoraWeights
+from metanlp.fast_weights.lora import LoraWeights, row_name
 from metanlp.weights import Weights
 
 PREFIX = "base_model.model."
@@ -25,12 +25,18 @@ def write_adapter(folder: Path, fast: LoraWeights, weights: Weights, base: str) 
         r=fast.options.r,
         lora_alpha=fast.options.alpha,  # type: ignore[arg-type]
         target_modules=sorted(fast.targets),
+        trainable_token_indices=_indices(fast) or None,
         base_model_name_or_path=base,
         task_type="SEQ_2_SEQ_LM",
         inference_mode=True,
     )
     config.save_pretrained(str(folder))
-    tensors = {f"{PREFIX}{name}": weight[0].detach().contiguous().cpu() for name, weight in weights.items()}
+    names = {name: [row_name(place) for place in rows.places] for name, rows in fast.rows.items()}
+    tensors = {
+        f"{PREFIX}{each}": weight[0].detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, weight in weights.items()
+        for each in names.get(name, [name])
+    }
     save_file(tensors, folder / FILE, metadata={"format": "pt"})
 
 
@@ -46,7 +52,12 @@ def read_adapter(folder: Path, fast: LoraWeights) -> Weights:
     problems = Problems(f"adapter {folder}")
     if scale != fast.options.alpha / fast.options.r:
         problems.add(f"its alpha / r is {scale:g}; the model wants {fast.options.alpha / fast.options.r:g}")
-    for name in sorted(set(found) - set(fast.parameters)):
+    if (config.get("trainable_token_indices") or {}) != _indices(fast):
+        problems.add(
+            f"its rows of new pieces are {config.get('trainable_token_indices')}; the model's are {_indices(fast)}"
+        )
+    copies = {row_name(place) for rows in fast.rows.values() for place in rows.places}
+    for name in sorted(set(found) - set(fast.parameters) - copies):
         problems.add(f"{name} has no place in this model")
     for name, parameter in fast.parameters.items():
         if name not in found:
@@ -60,3 +71,8 @@ def read_adapter(folder: Path, fast: LoraWeights) -> Weights:
         name: found[name].to(parameter.device, parameter.dtype).unsqueeze(0)
         for name, parameter in fast.parameters.items()
     }
+
+
+def _indices(fast: LoraWeights) -> dict[str, list[int]]:
+    """Which rows are the adapter's own, by the modules that PEFT finds them in."""
+    return {place: rows.new.tolist() for rows in fast.rows.values() for place in rows.places}

@@ -40,3 +40,17 @@ class StackedLinear(nn.Module):
         low = torch.matmul(x.reshape(a.shape[0], -1, x.shape[-1]), a.transpose(1, 2))
         y = self.base(x)
         return y + (torch.matmul(low, b.transpose(1, 2)) * self.scale).reshape(y.shape)
+
+    def merged(self, a: Tensor, b: Tensor) -> nn.Linear:
+        """A linear layer that does the same with A and B of one task, without the task axis; the base stays as it is."""
+        with torch.device("meta"):
+            linear = nn.Linear(self.base.in_features, self.base.out_features, bias=False)
+        linear.weight = nn.Parameter(self.base.weight + self.scale * (b @ a), requires_grad=False)
+        linear.bias = self.base.bias
+        return linear
+
+
+def put_in_place(model: nn.Module, place: str, module: nn.Module) -> None:
+    """Make `module` what the model has at `place`."""
+    parent, _, attribute = place.rpartition(".")
+    setattr(model.get_submodule(parent), attribute, module)

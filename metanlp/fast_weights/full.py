@@ -12,6 +12,7 @@ from metanlp.errors import UserError
 from metanlp.registry import FAST_WEIGHTS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -25,6 +26,7 @@ class Full(Options):
     """The weights themselves."""
 
     stackable: ClassVar[bool] = False  # the model can hold the weights of one task only
+    beside_a_base: ClassVar[bool] = False  # what is saved is a whole model
 
     match: str = Field(".*", description="regular expression; weights whose name it finds are fast, the others frozen")
 
@@ -37,12 +39,16 @@ class Full(Options):
             raise ValueError(f"{match!r} is not a regular expression: {error}") from None
         return match
 
-    def attach(self, model: nn.Module, seed: int) -> FullWeights:
+    def attach(self, model: nn.Module, seed: int, new_rows: Sequence[int] = ()) -> FullWeights:
         found = {name: weight for name, weight in model.named_parameters() if re.search(self.match, name)}
         if not found:
             names = [name for name, _ in model.named_parameters()]
             raise UserError(
                 f"fast_weights.match {self.match!r} finds none of the weights, as {names[0]} or {names[-1]}"
+            )
+        if new_rows and not any(weight is model.get_input_embeddings().weight for weight in found.values()):  # type: ignore[operator]
+            raise UserError(
+                f"fast_weights.match {self.match!r} leaves the embedding out: new languages and pieces would learn nothing"
             )
         for name, weight in model.named_parameters():
             weight.requires_grad_(name in found)
@@ -81,6 +87,10 @@ class FullWeights:
 
     def save(self, folder: Path, weights: Weights, backbone: Backbone, base: str) -> None:
         """The whole model, running with `weights`, as a `from_pretrained` folder."""
+        self.save_whole(folder, weights, backbone)
+
+    def save_whole(self, folder: Path, weights: Weights, backbone: Backbone) -> None:
+        """The same, which needs no other model beside it."""
         backbone.save(folder)
 
     def load(self, folder: Path, backbone: Backbone) -> Weights:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,12 +12,14 @@ from metanlp.errors import UserError
 from metanlp.registry import FAST_WEIGHTS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import Tensor, nn
 
     from metanlp.fast_weights._protocol import Backbone
     from metanlp.fast_weights._stacked_linear import StackedLinear
+    from metanlp.fast_weights._stacked_rows import Rows
     from metanlp.weights import Weights
 
 QUERY_AND_VALUE = ("q", "v", "q_proj", "v_proj", "query", "value")
@@ -24,19 +27,24 @@ QUERY_AND_VALUE = ("q", "v", "q_proj", "v_proj", "query", "value")
 
 @FAST_WEIGHTS.register("lora")
 class Lora(Options):
-    """Adds scale * B A to chosen linear layers: A is `(r, in)`, B is `(out, r)` and starts at zero."""
+    """Adds scale * B A to chosen linear layers: A is `(r, in)`, B is `(out, r)` and starts at zero.
+
+    The embedding's rows of new languages and pieces, where a recipe has any, are a task's own as well.
+    """
 
     stackable: ClassVar[bool] = True  # one pass runs the weights of many tasks
+    beside_a_base: ClassVar[bool] = True  # what is saved is of use only with the model it belongs to
 
     r: int = Field(8, ge=1, description="rank of the adapters")
     alpha: float = Field(16.0, gt=0, description="their output is scaled by alpha / r")
     targets: list[str] = Field([], description="names of the linear layers; empty: the attention's query and value")
     init: Literal["kaiming", "gaussian"] = Field("kaiming", description="how A starts, as in PEFT")
 
-    def attach(self, model: nn.Module, seed: int) -> LoraWeights:
+    def attach(self, model: nn.Module, seed: int, new_rows: Sequence[int] = ()) -> LoraWeights:
         from torch import nn
 
-        from metanlp.fast_weights._stacked_linear import StackedLinear
+        from metanlp.fast_weights._stacked_linear import StackedLinear, put_in_place
+        from metanlp.fast_weights._stacked_rows import attach_rows
 
         targets = self.targets or [name for name in QUERY_AND_VALUE if _linears(model, [name])]
         places = _linears(model, targets)
@@ -51,13 +59,15 @@ class Lora(Options):
         model.requires_grad_(False)
         layers: dict[str, StackedLinear] = {}
         for index, place in enumerate(places):
-            parent_name, _, attribute = place.rpartition(".")
-            parent = model.get_submodule(parent_name)
-            layers[place] = StackedLinear(
-                getattr(parent, attribute), self.r, self.alpha / self.r, self.init, (seed, index)
-            )
-            setattr(parent, attribute, layers[place])
-        return LoraWeights(self, layers, targets)
+            linear: Any = model.get_submodule(place)
+            layers[place] = StackedLinear(linear, self.r, self.alpha / self.r, self.init, (seed, index))
+            put_in_place(model, place, layers[place])
+        return LoraWeights(self, layers, targets, attach_rows(model, new_rows) if new_rows else [])
+
+
+def row_name(place: str) -> str:
+    """PEFT's name for the rows of a module."""
+    return f"{place}.token_adapter.trainable_tokens_delta"
 
 
 def _linears(model: nn.Module, targets: list[str]) -> list[str]:
@@ -75,23 +85,31 @@ class LoraWeights:
 
     stackable = Lora.stackable
 
-    def __init__(self, options: Lora, layers: dict[str, StackedLinear], targets: list[str]) -> None:
+    def __init__(
+        self, options: Lora, layers: dict[str, StackedLinear], targets: list[str], rows: Sequence[Rows] = ()
+    ) -> None:
         self.options, self.layers, self.targets = options, layers, targets
+        self.rows = {row_name(each.places[0]): each for each in rows}
         self.parameters: dict[str, nn.Parameter] = {}
         for place, layer in layers.items():
             self.parameters[f"{place}.lora_A.weight"] = layer.lora_A
             self.parameters[f"{place}.lora_B.weight"] = layer.lora_B
+        self.parameters |= {name: each.slow for name, each in self.rows.items()}
 
     def put(self, weights: Weights) -> list[Tensor]:
         """Run with `weights`, `(tasks, *shape)` each; returns what to differentiate by."""
         leaves = {name: weights[name].detach().requires_grad_() for name in self.parameters}
         for place, layer in self.layers.items():
             layer.fast = leaves[f"{place}.lora_A.weight"], leaves[f"{place}.lora_B.weight"]
+        for name, rows in self.rows.items():
+            rows.run_with(leaves[name])
         return list(leaves.values())
 
     def restore(self) -> None:
         for layer in self.layers.values():
             layer.fast = None
+        for rows in self.rows.values():
+            rows.run_with(None)
 
     @staticmethod
     def stack(gradient: Tensor) -> Tensor:
@@ -103,6 +121,20 @@ class LoraWeights:
         from metanlp.fast_weights._peft_folder import write_adapter
 
         write_adapter(folder, self, weights, base)
+
+    def save_whole(self, folder: Path, weights: Weights, backbone: Backbone) -> None:
+        """The model with the adapters of one task, `(1, *shape)`, added into its weights, without adapters."""
+        from metanlp.fast_weights._stacked_linear import put_in_place
+
+        model = backbone.model
+        with ExitStack() as written:
+            for place, layer in self.layers.items():
+                a, b = (weights[f"{place}.lora_{side}.weight"][0] for side in "AB")
+                put_in_place(model, place, layer.merged(a, b))
+                written.callback(put_in_place, model, place, layer)
+            for name, rows in self.rows.items():
+                written.enter_context(rows.written_in(model, weights[name][0]))
+            backbone.save(folder)
 
     def load(self, folder: Path, backbone: Backbone) -> Weights:
         """The weights of an adapter folder, `(1, *shape)`; UserError where it is not one of just this model."""

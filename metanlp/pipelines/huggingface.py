@@ -9,7 +9,6 @@ from transformers import AutoModelForSeq2SeqLM, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from metanlp.backbones._text_to_text import TextToText
-from metanlp.data.types import Prompt
 from metanlp.pipelines._inputs import texts_of, too_long
 
 NAME = "metanlp-translation"
@@ -63,9 +62,9 @@ class TextToTextPipeline(Pipeline):
 
     def preprocess(self, input_: Any, **reading: Any) -> dict[str, Any]:
         for name, code in reading.items():
-            self.backbone.language_id(code)
+            self.backbone.languages.id_of(code)
             setattr(self.tokenizer, name, code)
-        if not self._told and self.backbone.cut([Prompt(input_)])[0]:
+        if not self._told and len(self.tokenizer(input_, verbose=False)["input_ids"]) > self.backbone.max_length:
             self._told = True
             warnings.warn(f"{input_[:40]!r}... {too_long(self.backbone.max_length)}", stacklevel=2)
         inputs = self.tokenizer(input_, truncation=True, max_length=self.backbone.max_length, return_tensors="pt")
@@ -77,7 +76,7 @@ class TextToTextPipeline(Pipeline):
         most = 128 if self.backbone.positions is None else min(128, self.backbone.positions - 1)
         length = {} if "max_length" in generate else {"max_new_tokens": most, "max_length": None}
         code = generate.pop("tgt_lang", None)
-        language = {} if code is None else {"forced_bos_token_id": self.backbone.language_id(code)}
+        language = {} if code is None else {"forced_bos_token_id": self.backbone.languages.id_of(code)}
         written = self.model.generate(**read, **{"num_beams": 4, **length, **language, **generate})
         return {"output_ids": written, "empty": input_tensors["empty"]}
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from metanlp.config.options import Options
+from metanlp.config.languages import Additions, NewLanguage
+from metanlp.config.recipe import TaskOptions
 from metanlp.data.types import Example, Prompt
 from metanlp.errors import UserError
 from metanlp.registry import TASKS
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @TASKS.register("translation")
-class Translation(Options):
+class Translation(TaskOptions):
     """A task is a language pair; its examples are sentence pairs."""
 
     collection: str = Field(description="folder of the task collection")
@@ -28,6 +29,11 @@ class Translation(Options):
     prompt: str = Field(
         "{source}", description="what the model reads: {source}, and anything the collection says of a task in braces"
     )
+    new_languages: dict[str, NewLanguage] = Field(
+        {}, description="codes of languages that the model has none for, as {tyv_Cyrl: {like: kaz_Cyrl}}"
+    )
+    new_pieces: int = Field(0, ge=0, description="pieces that the tokenizer gets besides, learnt from new_pieces_from")
+    new_pieces_from: str | None = Field(None, description="a text file in the new language, one sentence a line")
 
     @field_validator("prompt")
     @classmethod
@@ -35,6 +41,26 @@ class Translation(Options):
         if "{source}" not in prompt:
             raise ValueError("the prompt must have {source} in it")
         return prompt
+
+    @field_validator("new_languages", mode="before")
+    @classmethod
+    def _say_like(cls, languages: Any) -> Any:
+        for code, options in languages.items() if isinstance(languages, dict) else ():
+            if isinstance(options, str):
+                raise ValueError(f"{code} is {options!r}; write {{{code}: {{like: {options}}}}}")
+        return languages
+
+    @model_validator(mode="after")
+    def _pieces_have_a_text(self) -> Translation:
+        if bool(self.new_pieces) != bool(self.new_pieces_from):
+            raise ValueError(
+                "new_pieces and new_pieces_from go together: how many pieces, and the text they are learnt from"
+            )
+        return self
+
+    def additions(self) -> Additions:
+        languages = {code: language.like for code, language in self.new_languages.items()}
+        return Additions(languages, self.new_pieces, self.new_pieces_from or "")
 
     def load(self) -> TaskCollection:
         """The task collection with its splits; UserError where the folder is missing or broken."""

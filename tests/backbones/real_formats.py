@@ -30,6 +30,8 @@ SMALL: dict[str, Any] = {
     "dropout": 0.0,
     "attention_dropout": 0.0,
     "activation_dropout": 0.0,
+    "encoder_layerdrop": 0.0,
+    "decoder_layerdrop": 0.0,
 }
 M2M100_CODES = ["de", "en", "fr", "zu"]
 
@@ -196,6 +198,38 @@ def mbart50(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def e5(folder: Path) -> None:
+    """An encoder alone: BertModel behind XLM-R's tokenizer."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    known = pieces_of(spm(folder, "made.model"))
+    pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *known[3:], ("<mask>", 0.0)]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    marks = {
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "pad_token": "<pad>",
+        "mask_token": "<mask>",
+    }
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks, model_max_length=160).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(pieces) + 3,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=160,
+        pad_token_id=1,
+    )
+    model_of(BertModel, config).save_pretrained(folder)
+
+
 BUILDERS = {
     "t5": t5,
     "mt5": mt5,
@@ -205,6 +239,11 @@ BUILDERS = {
     "m2m100": m2m100,
     "nllb": nllb,
     "mbart50": mbart50,
+}
+BEFORE = {  # where the piece of a language's code stands
+    **dict.fromkeys(["t5", "mt5", "byt5", "bart"], "none"),
+    **dict.fromkeys(["m2m100", "nllb", "mbart50"], "both"),
+    "marian": "source",
 }
 LANGUAGES = {
     "m2m100": ("en", "de", "zu"),

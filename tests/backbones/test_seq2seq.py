@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from real_formats import BUILDERS, LANGUAGES
+from real_formats import BEFORE, BUILDERS, LANGUAGES
 from torch.nn import functional as F
 
 from metanlp.batch import IGNORED
@@ -48,7 +48,7 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 def open_backbone(folder_of: Callable[[str], Path]) -> Callable[..., Any]:
     def opened(name: str, **options: Any) -> Any:
         folder = folder_of(name)
-        backbone = BACKBONES.get("seq2seq")(model=str(folder), **options).load(Path("unused"))
+        backbone = BACKBONES.get("seq2seq")(model=str(folder), **options).open(str(folder))
         backbone.model.eval()
         return backbone
 
@@ -57,9 +57,9 @@ def open_backbone(folder_of: Callable[[str], Path]) -> Callable[..., Any]:
 
 def prompts(name: str) -> list[Prompt]:
     """The rows of two tasks, in different target languages where the model has them."""
-    if name not in LANGUAGES:
+    if BEFORE[name] == "none":
         return [Prompt(source, target) for source, target in TEXTS]
-    source_language, first, second = LANGUAGES[name]
+    source_language, first, second = (None, "deu", "mri") if name == "marian" else LANGUAGES[name]
     targets = (first, first, second, second)
     return [
         Prompt(source, target, source_language, code) for (source, target), code in zip(TEXTS, targets, strict=True)
@@ -68,16 +68,18 @@ def prompts(name: str) -> list[Prompt]:
 
 def by_tokenizer(backbone: Any, row: Prompt) -> tuple[list[int], list[int]]:
     """Ids of source and target as the tokenizer gives them for one text in its languages."""
-    tokenizer = backbone.tokenizer
+    tokenizer, text = backbone.tokenizer, row.input
     if row.source_language is not None:
         tokenizer.src_lang, tokenizer.tgt_lang = row.source_language, row.target_language
-    encoded = tokenizer(row.input, text_target=row.output)
+    elif row.target_language is not None:  # Marian's code is part of the text
+        text = f">>{row.target_language}<< {text}"
+    encoded = tokenizer(text, text_target=row.output)
     return encoded["input_ids"], encoded["labels"]
 
 
 @everyone
 def test_it_knows_which_tokenizers_have_languages(name: str, open_backbone) -> None:
-    assert open_backbone(name).has_languages == (name in LANGUAGES)
+    assert open_backbone(name).languages.before == BEFORE[name]
 
 
 @everyone
@@ -91,9 +93,9 @@ def test_rows_are_the_tokenizers_own(name: str, open_backbone) -> None:
         assert batch.labels[index][batch.labels[index] != IGNORED].tolist() == target
         padding = batch.inputs["input_ids"][index][~batch.inputs["attention_mask"][index].bool()]
         assert set(padding.tolist()) <= {backbone.tokenizer.pad_token_id}
-        if row.target_language is not None:
-            assert backbone.language_id(row.source_language) in source
-            assert backbone.language_id(row.target_language) in target
+        if row.source_language is not None:
+            assert backbone.languages.id_of(row.source_language) in source
+            assert backbone.languages.id_of(row.target_language) in target
 
 
 @everyone
@@ -141,7 +143,9 @@ def test_it_writes_what_the_model_writes_row_by_row(name: str, beams: int, open_
     for row in rows:
         ids, _ = by_tokenizer(backbone, row)
         language = (
-            {} if row.target_language is None else {"forced_bos_token_id": backbone.language_id(row.target_language)}
+            {}
+            if row.source_language is None
+            else {"forced_bos_token_id": backbone.languages.id_of(row.target_language)}
         )
         more = 1 if language else 0  # there the language's own piece counts as new
         out = backbone.model.generate(
@@ -151,7 +155,7 @@ def test_it_writes_what_the_model_writes_row_by_row(name: str, beams: int, open_
         wanted.append(backbone.tokenizer.decode(out[0], skip_special_tokens=True, clean_up_tokenization_spaces=False))
     assert [text for task in written for text in task] == wanted
     if name in LANGUAGES:
-        assert first_pieces == [backbone.language_id(row.target_language) for row in rows]
+        assert first_pieces == [backbone.languages.id_of(row.target_language) for row in rows]
         assert len(set(first_pieces)) == 2
 
 
@@ -159,14 +163,14 @@ def test_it_writes_what_the_model_writes_row_by_row(name: str, beams: int, open_
 def test_every_row_is_written_in_its_own_language(name: str, open_backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the model's own settings would force another one."""
     backbone, rows = open_backbone(name), prompts(name)
-    backbone.model.generation_config.forced_bos_token_id = backbone.language_id(LANGUAGES[name][0])
+    backbone.model.generation_config.forced_bos_token_id = backbone.languages.id_of(LANGUAGES[name][0])
     decoded = []
     decode = backbone.tokenizer.batch_decode
     monkeypatch.setattr(
         backbone.tokenizer, "batch_decode", lambda ids, **options: decoded.append(ids) or decode(ids, **options)
     )
     texts = backbone.generate([rows], max_new_tokens=4)[0]
-    assert decoded[0][:, 1].tolist() == [backbone.language_id(row.target_language) for row in rows]
+    assert decoded[0][:, 1].tolist() == [backbone.languages.id_of(row.target_language) for row in rows]
     assert not any(code in text for text in texts for code in LANGUAGES[name] if len(code) > 2)
     assert not any("__" in text for text in texts)
 
@@ -185,21 +189,36 @@ def test_an_unknown_language_is_refused_with_the_nearest_code(name: str, side: s
         backbone.encode([[Prompt("bread", "bread", **codes)]])
 
 
+def test_marian_takes_the_targets_code_and_one_that_the_prompt_begins_with(open_backbone) -> None:
+    backbone = open_backbone("marian")
+    named, by_hand = Prompt("bread", "Brot", None, "deu"), Prompt(">>deu<< bread", "Brot")
+    first, second = backbone.encode([[named]]), backbone.encode([[by_hand]])
+    assert torch.equal(first.inputs["input_ids"], second.inputs["input_ids"])
+    assert first.inputs["input_ids"][0, 0] == backbone.tokenizer.convert_tokens_to_ids(">>deu<<")
+    for wrong in (Prompt("bread", "Brot", None, "deo"), Prompt(">>deo<< bread", "Brot")):
+        with pytest.raises(
+            UserError, match=r"no language 'deo' \(did you mean 'deu'\?\); give a task's target_language"
+        ):
+            backbone.encode([[wrong]])
+    with pytest.raises(UserError, match="no language None"):
+        backbone.encode([[Prompt("bread", "Brot")]])
+
+
 def test_a_bare_language_finds_its_code_with_a_script(open_backbone) -> None:
     with pytest.raises(UserError, match=r"did you mean 'deu_Latn'"):
-        open_backbone("nllb").language_id("deu")
+        open_backbone("nllb").languages.id_of("deu")
 
 
 @with_languages
 def test_special_pieces_are_no_languages(name: str, open_backbone) -> None:
     backbone = open_backbone(name)
     for piece in (*backbone.tokenizer.all_special_tokens[:5], "<mask>", "<unk>", "the", ""):
-        if piece not in backbone._language_codes():
+        if piece not in backbone.languages.ids:
             with pytest.raises(UserError):
-                backbone.language_id(piece)
-    assert not {"<s>", "</s>", "<pad>", "<unk>", "<mask>"} & set(backbone._language_codes())
+                backbone.languages.id_of(piece)
+    assert not {"<s>", "</s>", "<pad>", "<unk>", "<mask>"} & set(backbone.languages.ids)
     unknown = backbone.tokenizer.unk_token_id
-    ids = list(backbone._language_codes().values())
+    ids = list(backbone.languages.ids.values())
     assert unknown not in ids
     assert len(set(ids)) == len(ids) >= 50
 
@@ -243,7 +262,7 @@ def test_empty_texts_are_texts(name: str, open_backbone) -> None:
 def test_a_saved_folder_opens_elsewhere_as_the_same(name: str, open_backbone, tmp_path: Path) -> None:
     backbone, rows = open_backbone(name), prompts(name)
     backbone.save(tmp_path / "saved")
-    again = BACKBONES.get("seq2seq")(model=str(tmp_path / "saved")).load(Path("unused"))
+    again = BACKBONES.get("seq2seq")(model=str(tmp_path / "saved")).open(str(tmp_path / "saved"))
     again.model.eval()
     first, second = backbone.encode([rows]), again.encode([rows])
     assert torch.equal(first.labels, second.labels)
@@ -258,7 +277,7 @@ def test_a_half_precision_checkpoint_is_opened_in_fp32(folder_of, tmp_path: Path
 
     AutoModelForSeq2SeqLM.from_pretrained(folder_of("t5"), dtype=torch.bfloat16).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(folder_of("t5")).save_pretrained(tmp_path)
-    model = BACKBONES.get("seq2seq")(model=str(tmp_path)).load(Path("unused")).model
+    model = BACKBONES.get("seq2seq")(model=str(tmp_path)).open(str(tmp_path)).model
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
 
 
@@ -266,10 +285,10 @@ def test_no_such_model_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"backbone.model 'no-such/model' is neither a folder nor a reachable Hub model"
     ):
-        BACKBONES.get("seq2seq")(model="no-such/model").load(tmp_path)
+        BACKBONES.get("seq2seq")(model="no-such/model").open("no-such/model")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match=r"backbone.model"):
-        BACKBONES.get("seq2seq")(model=str(tmp_path)).load(tmp_path)
+        BACKBONES.get("seq2seq")(model=str(tmp_path)).open(str(tmp_path))
 
 
 def test_code_of_strangers_is_not_run(folder_of, tmp_path: Path) -> None:
@@ -282,7 +301,7 @@ def test_code_of_strangers_is_not_run(folder_of, tmp_path: Path) -> None:
     config.update(model_type="evil", auto_map={"AutoConfig": "evil.Evil", "AutoModelForSeq2SeqLM": "evil.Evil"})
     (tmp_path / "evil/config.json").write_text(json.dumps(config))
     (tmp_path / "evil/evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').write('ran')\nclass Evil: pass\n")
-    code = "import sys\nfrom metanlp.registry import BACKBONES\nBACKBONES.get('seq2seq')(model=sys.argv[1]).load(None)"
+    code = "import sys\nfrom metanlp.registry import BACKBONES\nBACKBONES.get('seq2seq')(model=sys.argv[1]).open(sys.argv[1])"
     asked = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "evil")], input="y\n", capture_output=True, text=True, timeout=60
     )

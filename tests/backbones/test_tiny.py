@@ -48,6 +48,11 @@ def sentences() -> list[str]:
     return [" ".join(draw.choices(WORDS, k=draw.randint(1, 8))) + f" {draw.randint(0, 99999)}" for _ in range(300)]
 
 
+def read_and_written() -> list[Prompt]:
+    texts = sentences()
+    return [Prompt(source, target) for source, target in zip(texts[::2], texts[1::2], strict=True)]
+
+
 @lru_cache
 def both(kind: str) -> tuple[Any, sentencepiece.SentencePieceProcessor]:
     model = train_sentencepiece(sentences(), kind, 420)
@@ -148,8 +153,8 @@ torch.save(
 def test_the_folder_loads_in_a_new_process_as_the_same(tmp_path: Path) -> None:
     folder = tmp_path / "backbone"
     folder.mkdir()
-    small().prepare(folder, sentences, 0)
-    backbone = small().load(folder)
+    small().prepare(folder, read_and_written, 0)
+    backbone = small().open(str(folder))
     backbone.model.eval()
     texts = ["the cat", "größe 日本 <0x41>  </s> x", "", "один 四"]
     found = fresh_process(folder, texts)
@@ -169,8 +174,8 @@ def test_the_seed_is_all_there_is_to_chance(tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         torch.manual_seed(len(name))
-        small().prepare(folder, sentences, seed)
-        return small().load(folder).model.state_dict()
+        small().prepare(folder, read_and_written, seed)
+        return small().open(str(folder)).model.state_dict()
 
     one, same, other = weights("one", 3), weights("same1", 3), weights("other", 4)
     assert all(torch.equal(one[name], same[name]) for name in one)
@@ -185,8 +190,8 @@ def test_it_learns(tmp_path: Path) -> None:
     options = Tiny(
         width=32, heads=2, feed_forward=32, encoder_layers=1, decoder_layers=1, vocabulary=300, pieces="char"
     )
-    options.prepare(folder, sentences, 0)
-    backbone = options.load(folder)
+    options.prepare(folder, read_and_written, 0)
+    backbone = options.open(str(folder))
     pairs = [("one", "cat"), ("two", "mat"), ("six", "the"), ("ten", "sat on")]
     prompts = [[Prompt(source, target) for source, target in pairs]]
     batch = backbone.encode(prompts)
@@ -205,8 +210,8 @@ def test_it_learns(tmp_path: Path) -> None:
 def test_very_short_and_very_long_texts(text: str, tmp_path: Path) -> None:
     folder = tmp_path / "backbone"
     folder.mkdir()
-    small(max_length=20).prepare(folder, sentences, 0)
-    backbone = small(max_length=20).load(folder)
+    small(max_length=20).prepare(folder, read_and_written, 0)
+    backbone = small(max_length=20).open(str(folder))
     backbone.model.eval()
     batch = backbone.encode([[Prompt(text, text)]])
     assert batch.labels.shape[1] <= 20

