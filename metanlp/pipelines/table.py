@@ -23,14 +23,12 @@ class Table:
 
     def __init__(self, path: Path, column: str, to: str) -> None:
         try:
-            self.lines = path.read_bytes().split(b"\n")
+            *lines, last = path.read_bytes().split(b"\n")
         except OSError as error:
             raise UserError(f"{path}: {error.strerror or error}") from None
         self.path = path
-        self.last = self.lines.pop()  # what stands after the last line end, most often nothing
-        self.whole = not self.last
-        if not self.whole:
-            self.lines.append(self.last)
+        self.whole = not last  # whether the last line has an end
+        self.lines = lines if self.whole else [*lines, last]
         if not self.lines:
             raise UserError(f"{path} is empty; its first line should name the columns, tab-separated")
         columns = self._columns()
@@ -38,6 +36,8 @@ class Table:
             raise UserError(
                 f"{path}:1: no column {column!r}{did_you_mean(column, columns)}; found {', '.join(columns)}"
             )
+        if len(set(columns)) < len(columns):
+            raise UserError(f"{path}:1: a column is named twice; found {', '.join(columns)}")
         if column == to:
             raise UserError(f"the column {column!r} cannot be translated into itself; name another with --to")
         self.source, self.target = columns.index(column), columns.index(to) if to in columns else None

@@ -60,6 +60,7 @@ def test_other_columns_are_the_same_bytes(
         (b"", "is empty"),
         (b"sauce\na\n", r"no column 'source' \(did you mean 'sauce'\?\); found sauce"),
         (b"source\tid\na\nb\t1\nc\t2\t3\n", r"2 problems\n  line 2 has 1 fields, the header 2: a\n  line 4 has 3"),
+        (b"source\tid\tid\na\tb\tc\n", "a column is named twice; found source, id, id"),
         (b"source\n\xff\n", "line 2: not UTF-8 at byte 0 of the column"),
         (b"so\xffurce\na\n", ":1: the header is not UTF-8 at byte 2"),
         (b"source\tid\n" + b"a\n" * 30, "and 20 more"),
