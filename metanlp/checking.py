@@ -87,7 +87,7 @@ def _counted(count: int, thing: str) -> str:
 
 def _about_model(run: Run) -> Iterator[str]:
     """What is known before any stage is trained: each one's fast weights, on the backbone's own weights."""
-    parts = run.build("cpu", run.own_base)
+    parts = run.build("cpu", untrained=True)
     weights = sum(weight.numel() for weight in parts.learner.model.parameters())
     new = f"; new in its vocabulary: {_counted(len(rows), 'row')}" if (rows := parts.backbone.new_rows) else ""
     yield f"backbone: {type(parts.learner.model).__name__}, {weights / 1e6:,.2f}M weights{new}"
@@ -96,7 +96,7 @@ def _about_model(run: Run) -> Iterator[str]:
     built = run.fast_weights
     for name, stage in run.recipe.stages.items():
         if run.at(name).fast_weights != built:
-            parts, built = run.at(name).build("cpu", run.own_base), run.at(name).fast_weights
+            parts, built = run.at(name).build("cpu", untrained=True), run.at(name).fast_weights
         fast = parts.learner.fast
         learnt = sum(weight.numel() for weight in fast.parameters.values())
         copies = 3 if fast.stackable else 5  # gradient and AdamW's moments; the fast weights and their gradient besides

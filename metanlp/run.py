@@ -168,19 +168,20 @@ class Run:
                 f"the examples in {collection.path} have changed since {self.folder} began; choose another --out"
             )
 
-    def build(self, device: Any = None, base: str = "") -> Parts:
-        """The parts with the weights of `base` (by default the stage's), on `device` (by default a GPU where there is one).
+    def build(self, device: Any = None, *, untrained: bool = False) -> Parts:
+        """The parts with the weights of the stage's base, on `device` (by default a GPU where there is one).
 
-        UserError where the stage that makes the base is not trained to its end.
+        `untrained` takes the backbone's own weights instead. UserError where the stage that makes the base is not trained
+        to its end.
         """
         import torch
 
         from metanlp.learner import Learner
 
         recipe, collection, below = self.recipe, self.prepare(), self.recipe.base_of(self.stage)
-        if below is not None and not base and not (self.at(below).whole / MANIFEST).is_file():
+        if below is not None and not untrained and not (self.at(below).whole / MANIFEST).is_file():
             raise self.at(below).unfinished
-        backbone = recipe.backbone.open(base or self.base)
+        backbone = recipe.backbone.open(self.own_base if untrained else self.base)
         backbone.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if recipe.gradient_checkpointing:
             save_memory(backbone.model)

@@ -14,6 +14,7 @@ from backbones.real_formats import e5, mt5, nllb
 from metanlp.config.load import load_recipe, recipe_names, recipes_folder
 from metanlp.config.recipe import Recipe
 from metanlp.evaluation import evaluate
+from metanlp.results import OF_OTHERS
 from metanlp.run import Run
 from metanlp.training import meta_train
 
@@ -124,5 +125,6 @@ def test_it_trains_and_is_measured(name: str, tmp_path: Path) -> None:
     results = evaluate(run, options=recipe.evaluation)
     assert {row.task for row in results.rows} == {None, CODES[-1][:3]}
     assert results.stages() == (recipe.evaluation.stages or [recipe.result])
-    assert results.metrics() == recipe.evaluation.metrics
+    asked = recipe.evaluation
+    assert results.metrics() == [*asked.metrics, *([OF_OTHERS] if asked.others else [])]
     assert results.shots() == recipe.evaluation.shots
