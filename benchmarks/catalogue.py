@@ -21,10 +21,11 @@ from pathlib import Path
 
 import polib
 
+from metanlp.environment import environment_now
 from metanlp.metrics import score
 from metanlp.pipelines.catalogue import Catalogue, translate_catalogue
 from metanlp.pipelines.translation import TranslationPipeline
-from metanlp.run import Run, environment
+from metanlp.run import Run
 
 Texts = dict[tuple[str | None, str], list[str]]  # an entry's context and id -> its translation, or its plural forms
 
@@ -130,7 +131,7 @@ def main() -> None:
     print(table(rows))
     print(rows[0].signature)
     if options.json:
-        facts = {"command": " ".join(sys.argv), "environment": environment()}
+        facts = {"command": " ".join(sys.argv), "environment": environment_now()}
         options.json.write_text(json.dumps(facts | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
 
 

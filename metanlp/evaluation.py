@@ -16,11 +16,12 @@ from metanlp.checkpoint import latest_state
 from metanlp.config.recipe import Evaluation
 from metanlp.data.sampler import evaluation_episode
 from metanlp.data.types import Episode, Example
+from metanlp.environment import environment_now
 from metanlp.errors import UserError
 from metanlp.others import Others, others_of
 from metanlp.progress import progress
 from metanlp.results import Predicted, Results, results_of
-from metanlp.run import Parts, Run, environment
+from metanlp.run import Parts, Run
 from metanlp.stacks import adapt_stack
 from metanlp.writing import write, write_queries
 
@@ -90,7 +91,7 @@ def evaluate(
         collection=collection.path.name,
         digest=collection.digest,
         split=split,
-        environment=environment(),
+        environment=environment_now(),
     )
 
 

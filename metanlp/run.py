@@ -15,6 +15,7 @@ from metanlp.checkpoint import MANIFEST, commit, latest_checkpoint
 from metanlp.config import Recipe
 from metanlp.config.load import build_recipe
 from metanlp.config.yaml import read_yaml, write_yaml
+from metanlp.environment import environment_now
 from metanlp.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Run:
                 raise UserError(f"{folder} was made by another recipe (it differs in {keys}); choose another --out")
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "environment.json").write_text(json.dumps(environment(), indent=1))
+            (folder / "environment.json").write_text(json.dumps(environment_now(), indent=1))
             aside = path.with_suffix(f".{os.getpid()}.tmp")
             write_yaml(aside, recipe.dump())
             aside.replace(path)  # at once: a part of a recipe would be another recipe
@@ -218,41 +219,6 @@ def set_slow(learner: Learner, tensors: dict[str, Tensor]) -> None:
         raise UserError(f"the checkpoint is of another model: {len(odd)} weights do not match, as {odd[0]}")
     for name, weight in slow.items():
         weight.copy_(tensors[name])
-
-
-def environment() -> dict[str, Any]:
-    """Versions and machine, kept beside every number."""
-    import platform
-    from importlib.metadata import version
-
-    import torch
-
-    packages = ("torch", "transformers", "datasets", "accelerate", "peft", "sentencepiece", "sacrebleu")
-    return {
-        "metanlp": version("metanlp"),
-        "python": platform.python_version(),
-        **{package: version(package) for package in packages},
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that runs, with `-dirty` where files differ from it; None outside a checkout."""
-    import subprocess
-
-    root = Path(__file__).parents[1]
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        asked = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    except OSError:  # no git here
-        return None
-    return asked.stdout.strip() or None
 
 
 def _training_prompts(family: Any, collection: TaskCollection) -> Iterator[Prompt]:
