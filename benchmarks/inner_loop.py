@@ -11,6 +11,8 @@ in the same block. Models are T5s with random weights. The floors:
 - full weights: a plain model, plain loss, `backward()`; its gradients set to None or to zero, whichever is cheaper;
 - LoRA: a model of `peft`, r 8 on q and v, one task after another.
 
+The column `plain + SGD` is the floor with torch's own SGD step behind every pass: what moving the weights costs anyone.
+
 MB is what a step adds at its peak to the memory of the process before it, measured in a process of its own; buffers that
 live as long as the learner are there before it and stand in a column of their own.
 """
@@ -69,6 +71,7 @@ OPTIONS = {
     "adam": {"inner_optimizer": "adam", "inner_clip": None},
     "adam, clip": {"inner_optimizer": "adam", "inner_clip": 1.0},
 }
+STEPPED = "plain + SGD"
 Side = Callable[[int], None]  # runs one unit of a block
 
 
@@ -122,18 +125,21 @@ def make_learner(case: Case) -> Learner:
     return Learner(model, (Full() if case.kind == "full" else Lora(r=8)).attach(model, 0))
 
 
-def plain_side(model: nn.Module, units: list[list[Batch]], zeroed: bool) -> Side:
-    """Forward and backward over every batch of a unit, gradients cleared after each, and nothing else."""
+def plain_side(model: nn.Module, units: list[list[Batch]], kind: str) -> Side:
+    """Forward and backward over every batch of a unit, gradients cleared after each, and nothing else or an SGD step."""
     import torch
     from torch.nn import functional as F
 
     weights = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.SGD(weights, lr=1e-3)
 
     def side(unit: int) -> None:
         for batch in units[unit]:
             logits = model(**batch.inputs, use_cache=False).logits
             F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten()).backward()
-            if zeroed:
+            if kind == STEPPED:
+                optimizer.step()
+            if kind == "zeroed":
                 torch._foreach_zero_([weight.grad for weight in weights])
             else:
                 for weight in weights:
@@ -179,7 +185,7 @@ def sides_of(case: Case, names: Sequence[str]) -> tuple[dict[str, Side], int, di
         else:
             model = make_model(case.size) if full else peft_model(case.size)
             batches = tasks if full else [[batch for task in tasks for batch in task]]
-            sides[name] = plain_side(model, batches, name == "zeroed")
+            sides[name] = plain_side(model, batches, name)
         counts[name] = sum(weight.numel() for weight in model.parameters())
     return sides, len(units), counts
 
@@ -190,7 +196,7 @@ def floors_of(case: Case) -> list[str]:
 
 def measure_time(case: Case, blocks: int) -> dict[str, list[float]]:
     """CPU seconds of each side in each block."""
-    names = [*floors_of(case), *OPTIONS]
+    names = [*floors_of(case), STEPPED, *OPTIONS]
     sides, units, _ = sides_of(case, names)
     for side in sides.values():
         side(0)
@@ -241,7 +247,9 @@ def row(name: str, case: Case, blocks: int) -> dict[str, Any]:
     """Each side's time as a ratio to the cheapest floor in the same block, and what its memory adds to the floor's."""
     spent = measure_time(case, blocks)
     floor = min(floors_of(case), key=lambda side: median(spent[side]))
-    ratios = {side: [own / base for own, base in zip(spent[side], spent[floor], strict=True)] for side in OPTIONS}
+    ratios = {
+        side: [own / base for own, base in zip(spent[side], spent[floor], strict=True)] for side in (STEPPED, *OPTIONS)
+    }
     return {
         "case": name,
         "floor": floor,
@@ -253,7 +261,7 @@ def row(name: str, case: Case, blocks: int) -> dict[str, Any]:
 
 def line(found: dict[str, Any]) -> str:
     cells = []
-    for side in OPTIONS:
+    for side in (STEPPED, *OPTIONS):
         low, high = found["quartiles"][side]
         cells.append(f"{found['ratios'][side]:.2f} [{low:.2f}, {high:.2f}]")
     floor, ours = (found["memory"][side] for side in (found["floor"], "sgd"))
@@ -281,8 +289,10 @@ def main() -> None:
         print(json.dumps(measure_memory(CASES[given.memory[0]], given.memory[1])))
         return
     print(f"{platform.machine()}, torch {torch.__version__}, one thread; ratios to the floor, [quartiles]")
-    print(f"| tasks x sentences x pieces | {' | '.join(OPTIONS)} | floor's step, MB | ours, MB | kept besides, MB |")
-    print("|" + "---|" * (len(OPTIONS) + 4))
+    print(
+        f"| tasks x sentences x pieces | {' | '.join((STEPPED, *OPTIONS))} | floor's step, MB | ours, MB | kept besides, MB |"
+    )
+    print("|" + "---|" * (len(OPTIONS) + 5))
     rows = []
     for name in given.cases or CASES:
         case = CASES[name]
