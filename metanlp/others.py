@@ -22,9 +22,9 @@ class Others:
     references: list[str]
 
 
-def others_of(run: Run, collection: TaskCollection, count: int) -> Others:
-    """Examples of `count` training tasks (all, where there are fewer), chosen by the recipe's seed alone."""
-    split, seed = collection.split("train"), run.recipe.seed
+def others_of(run: Run, collection: TaskCollection, count: int, seed: int) -> Others:
+    """Examples of `count` training tasks (all, where there are fewer), the same for every run of this collection."""
+    split = collection.split("train")
     names = sorted(split.names, key=lambda name: (seed_of(seed, "others", name), name))[:count]
     episodes = [evaluation_episode(split, name, 0, seed, queries=EXAMPLES) for name in names]
     return Others(

@@ -25,10 +25,10 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_they_are_the_same_for_every_task_and_without_adapting_the_starts_own(run: Run) -> None:
-    options = changed(run.recipe.evaluation, "others=2", "shots=[0, 4]", "seeds=[0, 1]", subject="evaluation")
+    options = changed(run.recipe.evaluation, "others=2", "shots=[0, 4]", subject="evaluation")
     results = evaluate(run, split="valid", options=options)
     parts = run.trained("cpu")
-    others = others_of(run, parts.collection, 2)
+    others = others_of(run, parts.collection, 2, 0)
     training = {
         example.target
         for name in parts.collection.split("train").names
@@ -50,6 +50,12 @@ def test_they_are_the_same_for_every_task_and_without_adapting_the_starts_own(ru
     assert {row.metric for row in results.rows} == {*options.metrics, OF_OTHERS}
 
 
+def test_a_run_of_another_seed_is_asked_for_the_same(run: Run) -> None:
+    other = Run(run.folder, run.recipe.model_copy(update={"seed": 7}), run.stage)
+    collection = run.prepare()
+    assert others_of(other, collection, 2, 0) == others_of(run, collection, 2, 0) != others_of(run, collection, 2, 1)
+
+
 def test_nothing_is_measured_unless_asked_for(run: Run) -> None:
     options = changed(run.recipe.evaluation, "shots=[0]", subject="evaluation")
     results = evaluate(run, split="valid", options=options)
@@ -59,9 +65,9 @@ def test_nothing_is_measured_unless_asked_for(run: Run) -> None:
 
 def test_there_are_as_many_as_there_are_training_tasks(run: Run) -> None:
     collection = run.prepare()
-    everything = others_of(run, collection, 1000)
+    everything = others_of(run, collection, 1000, 0)
     assert len(everything.references) == EXAMPLES * len(collection.split("train"))
-    assert others_of(run, collection, 2).references == everything.references[: 2 * EXAMPLES]
+    assert others_of(run, collection, 2, 0).references == everything.references[: 2 * EXAMPLES]
 
 
 def test_the_report_tells_of_them_and_how_to_repeat_it(run: Run, tmp_path: Path) -> None:

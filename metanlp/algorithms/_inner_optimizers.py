@@ -1,18 +1,21 @@
 """SGD and Adam as functions of stacked weights: elementwise, so they do not know how many tasks there are.
 
 Weights and gradients given are left as they are. `factors`, `(tasks,)`, multiply each task's gradient (clipping). `out`
-names tensors of the same shapes that receive the result instead of new ones; it may be `weights` itself. Weights are taken
-one by one, so that what is made on the way is as large as one of them and not as all.
+names tensors of the same shapes that receive the result instead of new ones; it may be `weights` itself. Large weights are
+taken in parts, so that what is made on the way is as large as a part and not as all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from metanlp.weights import Weights
+
+TOGETHER = 2**22  # numbers
 
 
 class Moments(NamedTuple):
@@ -60,19 +63,21 @@ def adam(
     epsilon: float = 1e-8,
 ) -> Weights:
     """Step number `step`, from 1, of Adam (Kingma and Ba, 2015) with bias correction, by torch's own kernel."""
-    moved = {}
-    for name, weight in weights.items():
-        moved[name] = out[name] if out else _like(weight)
-        if moved[name] is not weight:
-            moved[name].copy_(weight)
-        grad = grads[name] if factors is None else grads[name] * _over(factors, weight)
+    moved = {name: out[name] if out else _like(weight) for name, weight in weights.items()}
+    for names in _groups(weights):
+        ours = [moved[name] for name in names]
+        if any(moved[name] is not weights[name] for name in names):
+            torch._foreach_copy_(ours, [weights[name] for name in names])
+        theirs = [grads[name] if factors is None else grads[name] * _over(factors, weights[name]) for name in names]
         torch._fused_adam_(
-            [moved[name]],
-            [grad.contiguous()],  # the kernel walks through memory; a gradient may be a transposed view
-            [moments.first[name]],
-            [moments.second[name]],
+            ours,
+            [
+                grad.contiguous() for grad in theirs
+            ],  # the kernel walks through memory; a gradient may be a transposed view
+            [moments.first[name] for name in names],
+            [moments.second[name] for name in names],
             [],
-            [torch.full((), step, dtype=torch.float32, device=weight.device)],
+            [torch.full((), step, dtype=torch.float32, device=ours[0].device)] * len(names),
             lr=learning_rate,
             beta1=betas[0],
             beta2=betas[1],
@@ -89,6 +94,20 @@ def clip_factors(grads: Weights, largest: float) -> Tensor:
     squares = [torch.linalg.vector_norm(grad.flatten(1), dim=1).square() for grad in grads.values()]
     norms = torch.stack(squares).sum(0).sqrt()
     return (largest / (norms + 1e-6)).clamp(max=1.0)
+
+
+def _groups(weights: Weights) -> Iterator[list[str]]:
+    """Names of weights that move together: all of an adapter's in one call, a large model's in parts."""
+    names: list[str] = []
+    numbers = 0
+    for name, weight in weights.items():
+        names.append(name)
+        numbers += weight.numel()
+        if numbers >= TOGETHER:
+            yield names
+            names, numbers = [], 0
+    if names:
+        yield names
 
 
 def _like(weight: Tensor) -> Tensor:

@@ -209,3 +209,19 @@ def test_the_learners_buffers_change_no_number(options: dict, monkeypatch: pytes
     without = FOMAML(**options).meta_gradient(learner, stack)
     for name in without.grads:
         assert torch.equal(with_buffers.grads[name], without.grads[name])
+
+
+@pytest.mark.parametrize("large", [1, 40, 2**60])
+@pytest.mark.parametrize("options", [INNER[0], INNER[2]])
+def test_weights_that_move_one_by_one_end_where_they_do_together(
+    options: dict, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a large model a weight moves during the backward pass: all of them, some, or none."""
+    stack = episodes(1)
+    wanted = FOMAML(**options).meta_gradient(full_setup()[0], stack)
+    monkeypatch.setattr("metanlp.learner.IN_CACHE", 0)
+    monkeypatch.setattr("metanlp.learner.LARGE", large)
+    monkeypatch.setattr("metanlp.algorithms._inner_optimizers.TOGETHER", large)
+    found = FOMAML(**options).meta_gradient(full_setup()[0], stack)
+    for name in wanted.grads:
+        torch.testing.assert_close(found.grads[name], wanted.grads[name], rtol=0, atol=1e-12)

