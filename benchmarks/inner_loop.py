@@ -8,7 +8,8 @@ An episode is 5 inner steps and a query. Each side runs it for each of the tasks
 the table shows the median over blocks of CPU time (one thread, other processes' time left out) as a ratio to the floor's
 in the same block. Models are T5s with random weights. The floors:
 
-- full weights: a plain model, plain loss, `backward()`; its gradients set to None or to zero, whichever is cheaper;
+- full weights: a plain model, plain loss, `backward()`, its gradients set to None. The column `zeroed` is the same with
+  gradients that stay and are set to zero;
 - LoRA: a model of `peft`, r 8 on q and v, one task after another.
 
 The column `plain + SGD` is the floor with torch's own SGD step behind every pass: what moving the weights costs anyone.
@@ -71,7 +72,7 @@ OPTIONS = {
     "adam": {"inner_optimizer": "adam", "inner_clip": None},
     "adam, clip": {"inner_optimizer": "adam", "inner_clip": 1.0},
 }
-STEPPED = "plain + SGD"
+ZEROED, STEPPED = "zeroed", "plain + SGD"
 Side = Callable[[int], None]  # runs one unit of a block
 
 
@@ -139,7 +140,7 @@ def plain_side(model: nn.Module, units: list[list[Batch]], kind: str) -> Side:
             F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten()).backward()
             if kind == STEPPED:
                 optimizer.step()
-            if kind == "zeroed":
+            if kind == ZEROED:
                 torch._foreach_zero_([weight.grad for weight in weights])
             else:
                 for weight in weights:
@@ -190,13 +191,17 @@ def sides_of(case: Case, names: Sequence[str]) -> tuple[dict[str, Side], int, di
     return sides, len(units), counts
 
 
-def floors_of(case: Case) -> list[str]:
-    return ["none", "zeroed"] if case.kind == "full" else ["peft"]
+def floor_of(case: Case) -> str:
+    return "plain" if case.kind == "full" else "peft"
+
+
+def sides_shown(case: Case) -> list[str]:
+    return [*([ZEROED] if case.kind == "full" else []), STEPPED, *OPTIONS]
 
 
 def measure_time(case: Case, blocks: int) -> dict[str, list[float]]:
     """CPU seconds of each side in each block."""
-    names = [*floors_of(case), STEPPED, *OPTIONS]
+    names = [floor_of(case), *sides_shown(case)]
     sides, units, _ = sides_of(case, names)
     for side in sides.values():
         side(0)
@@ -244,11 +249,10 @@ def in_a_process_of_its_own(case: str, side: str) -> dict[str, float]:
 
 
 def row(name: str, case: Case, blocks: int) -> dict[str, Any]:
-    """Each side's time as a ratio to the cheapest floor in the same block, and what its memory adds to the floor's."""
-    spent = measure_time(case, blocks)
-    floor = min(floors_of(case), key=lambda side: median(spent[side]))
+    """Each side's time as a ratio to the floor's in the same block, and what its memory adds to the floor's."""
+    spent, floor = measure_time(case, blocks), floor_of(case)
     ratios = {
-        side: [own / base for own, base in zip(spent[side], spent[floor], strict=True)] for side in (STEPPED, *OPTIONS)
+        side: [own / base for own, base in zip(spent[side], spent[floor], strict=True)] for side in sides_shown(case)
     }
     return {
         "case": name,
@@ -261,9 +265,9 @@ def row(name: str, case: Case, blocks: int) -> dict[str, Any]:
 
 def line(found: dict[str, Any]) -> str:
     cells = []
-    for side in (STEPPED, *OPTIONS):
-        low, high = found["quartiles"][side]
-        cells.append(f"{found['ratios'][side]:.2f} [{low:.2f}, {high:.2f}]")
+    for side in (ZEROED, STEPPED, *OPTIONS):
+        low, high = found["quartiles"].get(side, (0, 0))
+        cells.append(f"{found['ratios'][side]:.2f} [{low:.2f}, {high:.2f}]" if side in found["ratios"] else "")
     floor, ours = (found["memory"][side] for side in (found["floor"], "sgd"))
     buffers = ours["before_MB"] - floor["before_MB"]
     cells += [f"{floor['peak_MB']:.0f}", f"{ours['peak_MB']:.0f}", f"{buffers:.0f}"]
@@ -290,9 +294,9 @@ def main() -> None:
         return
     print(f"{platform.machine()}, torch {torch.__version__}, one thread; ratios to the floor, [quartiles]")
     print(
-        f"| tasks x sentences x pieces | {' | '.join((STEPPED, *OPTIONS))} | floor's step, MB | ours, MB | kept besides, MB |"
+        f"| tasks x sentences x pieces | {' | '.join((ZEROED, STEPPED, *OPTIONS))} | floor's step, MB | ours, MB | kept besides, MB |"
     )
-    print("|" + "---|" * (len(OPTIONS) + 5))
+    print("|" + "---|" * (len(OPTIONS) + 6))
     rows = []
     for name in given.cases or CASES:
         case = CASES[name]

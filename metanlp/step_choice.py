@@ -5,6 +5,10 @@ A start that is sure of itself has the lowest loss after a few steps, long befor
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean, stdev
+
 from metanlp.config.recipe import Adapting
 from metanlp.data.seeds import Draws, Shuffle
 from metanlp.data.types import Episode
@@ -13,9 +17,10 @@ from metanlp.stacks import adapt_stack
 from metanlp.weights import Weights
 from metanlp.writing import write_queries
 
-HELD_OUT = 0.2  # share of the examples on which the number of steps is chosen
-MOST_HELD_OUT = 50  # examples; more would hardly choose better, and writing takes time
 FEWEST = 8  # with fewer examples the recipe's number of steps is taken
+HELD_OUT = 0.2  # share of the examples that is held out at a time
+MOST_AT_A_TIME = 50  # examples; more would hardly choose better, and writing takes time
+ENOUGH, MOST_FOLDS = 20, 3  # where fewer examples are held out at a time, other parts take their turns
 TRIED = (0.1, 0.3, 1.0)  # parts of the recipe's steps that are tried; each is a whole adaptation with its own decay
 METRIC = "chrF"  # tells near misses apart, also in a handful of short texts
 
@@ -23,29 +28,71 @@ METRIC = "chrF"  # tells near misses apart, also in a handful of short texts
 def choose_steps(
     run: Run, parts: Parts, episode: Episode, adapting: Adapting, *, show: bool = False
 ) -> tuple[int, dict[str, float], str]:
-    """How many steps, the chrF of what was written for the held-out examples by steps, and the reason in words.
+    """How many steps, the mean chrF of what was written for held-out examples by steps, and the reason in words.
 
-    Every number in `TRIED` is tried. Of equally good ones the larger is taken: all the examples are more to learn from.
+    Every number in `TRIED` is tried. The largest is taken that is not worse than the best by more than the standard error
+    of their difference (the rule of Breiman et al., 1984, for the recipe's number instead of the simplest model): a handful
+    of examples must not overrule by chance what the recipe was tuned to.
     """
-    examples, most = episode.support, adapting.steps
-    if len(examples) < FEWEST:
+    most = adapting.steps
+    if len(episode.support) < FEWEST:
         return most, {}, f"{most} steps, as the recipe says: too few examples to hold any out"
-    count = min(MOST_HELD_OUT, max(2, round(HELD_OUT * len(examples))))
-    order = Shuffle(Draws(run.recipe.seed, "held out")).take(len(examples), len(examples))
-    held_out, learnt = ([examples[i] for i in part] for part in (order[:count], order[count:]))
-    part = Episode(episode.task, episode.info, learnt, held_out, index=0)
-
-    def score(weights: Weights) -> float:
-        (written,) = write_queries(run, parts, [part], weights, run.recipe.evaluation)
-        return run.recipe.task.score(METRIC, written, [example.target for example in held_out]).value
-
-    scores = {0: score(parts.learner.spread(1))}
+    folds = _folds(episode, run.recipe.seed)
+    together = [replace(folds[0], query=[example for fold in folds for example in fold.query])]
+    scores = {0: _scores(run, parts, together, parts.learner.spread(1))}
     for steps in sorted({max(1, round(share * most)) for share in TRIED}):
         label = f"trying {steps} steps" if show else ""
-        scores[steps] = score(adapt_stack(run, parts, [part], adapting, steps, seed=run.recipe.seed, show=label))
-    best = max((steps for steps in scores if steps), key=lambda steps: (scores[steps], steps))
-    said = ", ".join(f"{value:.1f} after {steps}" for steps, value in scores.items())
-    choice = f"{best} steps: {METRIC} on {count} held-out examples was {said}"
-    if scores[best] <= scores[0]:
+        scores[steps] = _adapted_scores(run, parts, folds, adapting, steps, label)
+    means = {steps: fmean(found) for steps, found in scores.items()}
+    best = _largest_as_good_as_the_best({steps: found for steps, found in scores.items() if steps})
+    said = ", ".join(f"{value:.1f} after {steps}" for steps, value in means.items())
+    choice = f"{best} steps: {METRIC} on {len(scores[best])} held-out examples was {said}"
+    if means[best] <= means[0]:
         choice += "; adapting did not help there, so check the examples, or give more of them"
-    return best, {str(steps): value for steps, value in scores.items()}, choice
+    return best, {str(steps): value for steps, value in means.items()}, choice
+
+
+def _folds(episode: Episode, seed: int) -> list[Episode]:
+    """The examples with a part of them as queries, and as many such parts, without overlap, as it takes to hold out enough."""
+    examples = episode.support
+    size = min(MOST_AT_A_TIME, max(2, round(HELD_OUT * len(examples))))
+    count = min(MOST_FOLDS, -(-ENOUGH // size), len(examples) // size)
+    order = Shuffle(Draws(seed, "held out")).take(len(examples), len(examples))
+    folds = []
+    for start in range(0, count * size, size):
+        held_out = [examples[i] for i in order[start : start + size]]
+        learnt = [examples[i] for i in [*order[:start], *order[start + size :]]]
+        folds.append(Episode(episode.task, episode.info, learnt, held_out, index=0))
+    return folds
+
+
+def _adapted_scores(
+    run: Run, parts: Parts, folds: Sequence[Episode], adapting: Adapting, steps: int, label: str
+) -> list[float]:
+    """Of every held-out example, after adapting to its fold: side by side where the fast weights allow it."""
+    stacks = [folds] if parts.learner.fast.stackable else [[fold] for fold in folds]
+    scores: list[float] = []
+    for stack in stacks:
+        weights = adapt_stack(run, parts, stack, adapting, steps, seed=run.recipe.seed, show=label)
+        scores += _scores(run, parts, stack, weights)
+    return scores
+
+
+def _scores(run: Run, parts: Parts, folds: Sequence[Episode], weights: Weights) -> list[float]:
+    """The chrF of every held-out example, written with `weights` `(folds, *shape)`."""
+    written = write_queries(run, parts, folds, weights, run.recipe.evaluation)
+    return [
+        run.recipe.task.score(METRIC, [text], [example.target]).value
+        for fold, texts in zip(folds, written, strict=True)
+        for text, example in zip(texts, fold.query, strict=True)
+    ]
+
+
+def _largest_as_good_as_the_best(scores: Mapping[int, Sequence[float]]) -> int:
+    """`scores` of the same examples by steps."""
+    best = max(scores, key=lambda steps: (fmean(scores[steps]), steps))
+    for steps in sorted(scores, reverse=True):
+        lost = [other - own for other, own in zip(scores[best], scores[steps], strict=True)]
+        if fmean(lost) <= stdev(lost) / len(lost) ** 0.5:
+            return steps
+    raise AssertionError("the best is as good as itself")
