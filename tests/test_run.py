@@ -156,6 +156,24 @@ def test_check_looks_at_each_stages_weights(collection: Path) -> None:
     ]
 
 
+def test_a_backbone_is_made_of_all_prompts_or_of_some(
+    make_recipe: Any, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some are spread evenly: of two a task, the first and the one in the middle."""
+    found: dict[int | None, list[Prompt]] = {}
+
+    def prepare(self: Any, folder: Path, prompts: Any, seed: int) -> None:
+        found.update({most: list(prompts(most)) for most in (None, 12, 1)})
+
+    monkeypatch.setattr("metanlp.backbones.tiny.Tiny.prepare", prepare)
+    Run.create(make_recipe(), tmp_path / "run").prepare()
+    files = [path.read_text().splitlines()[1:] for path in sorted((collection / "train").glob("*.tsv"))]
+    wanted = [[Prompt(*line.split("\t")) for line in dict.fromkeys(lines)] for lines in files]
+    assert found[None] == [prompt for task in wanted for prompt in task]
+    assert found[12] == [prompt for task in wanted for prompt in (task[0], task[(len(task) + 1) // 2])]
+    assert found[1] == [task[0] for task in wanted]
+
+
 def test_a_stage_with_an_unknown_kind_is_told(collection: Path) -> None:
     with pytest.raises(UserError, match=r"stages\.start\.fast_weights: no kind of fast weights 'lorra'.*'lora'"):
         chain(collection, "stages.start.fast_weights=lorra")

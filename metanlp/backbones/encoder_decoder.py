@@ -48,20 +48,23 @@ class EncoderDecoder(Options):
     dropout: float = Field(0.0, ge=0, lt=1, description="share of its activations dropped while training")
     max_length: int = Field(256, ge=1, description="longest source or target, in pieces; longer ones are cut")
 
-    def prepare(self, folder: Path, prompts: Callable[[], Iterable[Prompt]], seed: int) -> None:
-        """Train the targets' tokenizer, draw the decoder's weights, and save all as a `from_pretrained` folder."""
-        from metanlp.backbones._sentencepiece import train_tokenizer
+    def prepare(self, folder: Path, prompts: Callable[[int | None], Iterable[Prompt]], seed: int) -> None:
+        """Train the targets' tokenizer, draw the decoder's weights, and save all as a `from_pretrained` folder.
+
+        `prompts(most)` gives about so many of the training prompts, evenly spread; all for None.
+        """
+        from metanlp.backbones._sentencepiece import EXAMPLES, train_tokenizer
         from metanlp.backbones._text_to_text import TextToText
         from metanlp.backbones._trimming import trim
 
         encoder, tokenizer = self._encoder()
-        target = train_tokenizer((prompt.output for prompt in prompts()), self.pieces, self.vocabulary)
+        target = train_tokenizer((prompt.output for prompt in prompts(EXAMPLES)), self.pieces, self.vocabulary)
         model = self._with_decoder(encoder, target, seed)
         if self.trim:  # now: putting the two sides together draws every weight anew that did not come from a file
-            tokenizer = trim(model.encoder, tokenizer, self._read_by_encoder(prompts()))
+            tokenizer = trim(model.encoder, tokenizer, self._read_by_encoder(prompts(None)))
         TextToText(model, tokenizer, self.max_length, target_tokenizer=target).save(folder)
 
-    def extend(self, folder: Path, additions: Additions) -> None:
+    def extend(self, additions: Additions) -> TextToText | None:
         """UserError: there is nothing to add."""
         raise UserError(
             "task.new_languages and task.new_pieces are for pretrained encoder-decoders: here the decoder learns its pieces "
@@ -117,7 +120,7 @@ class EncoderDecoder(Options):
             logging.set_verbosity(before)
         if missing := [name for name in sorted(report["missing_keys"]) if not name.startswith("pooler.")]:
             raise UserError(
-                f"backbone.encoder {self.encoder!r} is without {len(missing)} weights of a {type(encoder).__name__}, as "
+                f"backbone.encoder {self.encoder!r} lacks {len(missing)} of the weights of a {type(encoder).__name__}, as "
                 f"{missing[0]}"
             )
         longest = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)

@@ -36,7 +36,7 @@ def options(encoder: Path, **others: Any) -> EncoderDecoder:
 
 def made(place: Path, options: EncoderDecoder, seed: int = 0) -> Any:
     place.mkdir()
-    options.prepare(place, lambda: PROMPTS, seed)
+    options.prepare(place, lambda most: PROMPTS, seed)
     backbone = options.open(options.base(place))
     backbone.model.eval()
     return backbone
@@ -135,9 +135,9 @@ def test_an_encoder_with_a_hole_is_refused(encoder: Path, tmp_path: Path) -> Non
     del weights["encoder.layer.0.output.dense.bias"]
     save_file(weights, encoder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(
-        UserError, match=r"is without 1 weights of a BertModel, as encoder\.layer\.0\.output\.dense\.bias"
+        UserError, match=r"lacks 1 of the weights of a BertModel, as encoder\.layer\.0\.output\.dense\.bias"
     ):
-        options(encoder).prepare(tmp_path, lambda: PROMPTS, 0)
+        options(encoder).prepare(tmp_path, lambda most: PROMPTS, 0)
 
 
 @pytest.mark.parametrize("kind", ["Bert", "XLMRoberta", "DistilBert"])
@@ -196,25 +196,28 @@ def test_it_learns_with_its_encoder_frozen(encoder: Path, tmp_path: Path) -> Non
 def test_a_missing_encoder_names_the_command_that_makes_it(tmp_path: Path) -> None:
     missing = options(tmp_path / "nowhere", made_by="python data_scripts/backbones.py e5 --out nowhere")
     with pytest.raises(UserError, match=r"nowhere' is neither .*; make it with: python data_scripts/backbones\.py e5"):
-        missing.prepare(tmp_path, lambda: PROMPTS, 0)
+        missing.prepare(tmp_path, lambda most: PROMPTS, 0)
 
 
 def test_more_pieces_than_the_encoder_has_positions_are_refused(encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"max_length is 200; the encoder reads 160 pieces at most"):
-        EncoderDecoder(encoder=str(encoder), max_length=200).prepare(tmp_path, lambda: PROMPTS, 0)
+        EncoderDecoder(encoder=str(encoder), max_length=200).prepare(tmp_path, lambda most: PROMPTS, 0)
 
 
-def test_a_trimmed_encoder_reads_the_training_texts_as_before(encoder: Path, tmp_path: Path) -> None:
+def test_a_trimmed_encoder_reads_the_training_texts_as_before(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To the bit, with fewer rows; other words fall into smaller pieces, and a word list keeps them whole."""
     from transformers import AutoTokenizer
 
     few = [Prompt("the cat sat on the mat", "eins"), Prompt("der alte Mann", "zwei")]
+    monkeypatch.setattr("metanlp.backbones._sentencepiece.EXAMPLES", 1)
     whole = AutoTokenizer.from_pretrained(encoder)
 
     def trimmed(name: str, **others: Any) -> Any:
         (tmp_path / name).mkdir()
         chosen = options(encoder, trim=True, **others)
-        chosen.prepare(tmp_path / name, lambda: few, 0)
+        chosen.prepare(tmp_path / name, lambda most: few[:most], 0)  # trimming wants all of them
         backbone = chosen.open(chosen.base(tmp_path / name))
         backbone.model.eval()
         return backbone
@@ -246,7 +249,7 @@ def test_added_tokens_stay_behind_the_pieces(encoder: Path, tmp_path: Path) -> N
     few = [Prompt("the cat [new] sat", "eins")]
     (tmp_path / "made").mkdir()
     chosen = options(encoder, trim=True)
-    chosen.prepare(tmp_path / "made", lambda: few, 0)
+    chosen.prepare(tmp_path / "made", lambda most: few, 0)
     backbone = chosen.open(chosen.base(tmp_path / "made"))
     backbone.model.eval()
     rows = backbone.model.encoder.get_input_embeddings().weight.shape[0]
@@ -261,4 +264,4 @@ def test_added_tokens_stay_behind_the_pieces(encoder: Path, tmp_path: Path) -> N
 def test_only_a_unigram_vocabulary_is_trimmed(tmp_path: Path) -> None:
     bart(tmp_path)
     with pytest.raises(UserError, match="unigram"):
-        options(tmp_path, trim=True).prepare(tmp_path, lambda: PROMPTS, 0)
+        options(tmp_path, trim=True).prepare(tmp_path, lambda most: PROMPTS, 0)
