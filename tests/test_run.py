@@ -106,6 +106,18 @@ def test_the_base_is_saved_without_a_trace_of_the_adapters(folder: Path) -> None
     assert state(folder / "all/model").keys() == names
 
 
+def test_a_base_is_not_rounded_where_passes_are(tmp_path: Path) -> None:
+    """The adapters go into the weights as float32: against plain PEFT's own merging."""
+    recipe = chain(write_collection(tmp_path / "ciphers"), "precision=bf16")
+    folder = meta_train(recipe, tmp_path / "run")
+    merged = with_adapter(folder / "start/model", folder / "meta/model").merge_and_unload().state_dict()
+    found = state(folder / "meta/whole")
+    moved = [name for name in found if "q_proj" in name and "weight" in name]
+    assert moved
+    for name in moved:
+        torch.testing.assert_close(found[name], merged[name], rtol=0, atol=1e-7)
+
+
 def test_a_lost_base_is_made_again(folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(folder, copy)
