@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -61,19 +61,19 @@ def cuts_of(run: Run, parts: Parts) -> Cuts:
             name = split.names[number * len(split) // read]
             task = split.task(name)
             prompts = [run.recipe.task.prompt_of(name, task.info, each) for each in task.examples[:EXAMPLES_READ]]
-            for prompt in prompts[-1:]:
-                backbone.encode([[prompt]])
-            sides = [[prompt.input for prompt in prompts], [prompt.output for prompt in prompts]]
-            tokenizers = (backbone.tokenizer, backbone.target_tokenizer)
-            ids = [_encode(by, text) for by, side in zip(tokenizers, sides, strict=True) for text in side]
-            too_long = sum(len(each) >= backbone.max_length for each in ids)
-            anew = sum(not new.isdisjoint(each) for each in ids)
-            sources, targets = (
-                coverage_of(side, partial(_encode, by), partial(_decode, by), by.unk_token_id)
-                for by, side in zip(tokenizers, sides, strict=True)
-            )
-            found.append(Cut(split.split, name, sources, targets, too_long, anew))
+            sides = [
+                (backbone.tokenizer, [prompt.input for prompt in prompts]),
+                (backbone.target_tokenizer, [prompt.output for prompt in prompts]),
+            ]
+            too_long = sum(sum(backbone.cut(prompts, side)) for side in ("source", "target"))
+            anew = sum(not new.isdisjoint(_encode(by, text)) for by, texts in sides for text in texts)
+            found.append(Cut(split.split, name, *(coverage_by(*side) for side in sides), too_long, anew))
     return Cuts(found)
+
+
+def coverage_by(tokenizer: Any, texts: Iterable[str]) -> Coverage:
+    """What one of Hugging Face's tokenizers does to some texts, without the special pieces around them."""
+    return coverage_of(texts, partial(_encode, tokenizer), partial(_decode, tokenizer), tokenizer.unk_token_id)
 
 
 def about_cuts(cuts: Cuts) -> Iterator[str]:
