@@ -56,18 +56,18 @@ def cuts_of(run: Run, parts: Parts) -> Cuts:
     backbone: Any = parts.backbone
     found, new = [], set(backbone.new_rows)
     for split in parts.collection.splits.values():
-        read = min(TASKS_READ, len(split))
-        for number in range(read):
-            name = split.names[number * len(split) // read]
+        count = min(TASKS_READ, len(split))
+        for number in range(count):
+            name = split.names[number * len(split) // count]
             task = split.task(name)
             prompts = [run.recipe.task.prompt_of(name, task.info, each) for each in task.examples[:EXAMPLES_READ]]
-            sides = [
-                (backbone.tokenizer, [prompt.input for prompt in prompts]),
-                (backbone.target_tokenizer, [prompt.output for prompt in prompts]),
-            ]
-            too_long = sum(sum(backbone.cut(prompts, side)) for side in ("source", "target"))
-            anew = sum(not new.isdisjoint(_encode(by, text)) for by, texts in sides for text in texts)
-            found.append(Cut(split.split, name, *(coverage_by(*side) for side in sides), too_long, anew))
+            sources, targets = [prompt.input for prompt in prompts], [prompt.output for prompt in prompts]
+            read, written = backbone.tokenizer, backbone.target_tokenizer
+            ids = [*(_encode(read, text) for text in sources), *(_encode(written, text) for text in targets)]
+            anew = sum(not new.isdisjoint(each) for each in ids)
+            too_long = sum(backbone.cut(prompts)) + sum(backbone.cut(prompts, "target"))
+            both = coverage_by(read, sources), coverage_by(written, targets)
+            found.append(Cut(split.split, name, *both, too_long, anew))
     return Cuts(found)
 
 
