@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 
 from metanlp.backbones._new_pieces import learn_pieces, why_none
-from metanlp.coverage import coverage_of, crumbs, described, verdict
+from metanlp.coverage import crumbs, described, verdict
 from metanlp.data.texts import read_texts
 from metanlp.registry import BACKBONES
+from metanlp.tokens import coverage_by
 
 NEEDED = ("torch", "transformers", "datasets", "accelerate", "peft", "sentencepiece", "sacrebleu")
 EXTRAS = {"matplotlib": "plots in reports", "unicode_rbnf": "the demo's data", "tensorboard": "curves while training"}
@@ -47,12 +48,8 @@ def text_examination(text: Path, backbone: str, like: Path | None = None) -> str
     """What the tokenizer of `backbone`, a Hub name or a folder, does to a text, beside one in a related language."""
     tokenizer = BACKBONES.get("seq2seq")(model=backbone).tokenizer(backbone)
     texts = _some(read_texts(text))
-    encode = lambda line: tokenizer(line, add_special_tokens=False)["input_ids"]  # noqa: E731
-    decode = lambda ids: tokenizer.decode(  # noqa: E731
-        ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-    )
-    found = coverage_of(texts, encode, decode, tokenizer.unk_token_id)
-    other = None if like is None else coverage_of(_some(read_texts(like)), encode, decode, tokenizer.unk_token_id)
+    found = coverage_by(tokenizer, texts)
+    other = None if like is None else coverage_by(tokenizer, _some(read_texts(like)))
     reason, after = why_none(tokenizer), None
     if reason is None and crumbs(found, other):
         after = learn_pieces(tokenizer, texts, NEW_PIECES).pieces / max(1, found.words)

@@ -108,11 +108,17 @@ class Learner:
             return self._losses(batch)
 
     @contextmanager
+    def holding(self, weights: Weights) -> Iterator[nn.Module]:
+        """The model with these weights, for saving: what is computed on the way is not rounded as passes are."""
+        self._train(False)
+        with torch.no_grad(), self._running(weights):
+            yield self.model
+
+    @contextmanager
     def using(self, weights: Weights) -> Iterator[nn.Module]:
         """The model with these weights, for generation (no gradients, no dropout)."""
-        self._train(False)
-        with torch.no_grad(), self._running(weights), self._autocast():
-            yield self.model
+        with self.holding(weights) as model, self._autocast():
+            yield model
 
     def set_grads(self, grads: Weights) -> None:
         """Hand the meta-gradient, without the task axis, to the outer optimiser."""

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from metanlp.learner import Learner
 
 RECIPE = "recipe.yaml"
-TEXTS_FOR_A_TOKENIZER = 400_000  # spread evenly over the training tasks
 
 
 @dataclass(frozen=True)
@@ -152,9 +151,10 @@ class Run:
         recipe, home = self.recipe, self.folder / "backbone"
         collection, additions = recipe.task.load(), recipe.task.additions()
         if additions and not home.exists():
-            commit(home, lambda aside: recipe.backbone.extend(aside, additions))
+            if extended := recipe.backbone.extend(additions):
+                commit(home, extended.save)
         elif recipe.backbone.made and not home.exists():
-            prompts = lambda: _training_prompts(recipe.task, collection)  # noqa: E731
+            prompts = partial(_training_prompts, recipe.task, collection)
             commit(home, lambda aside: recipe.backbone.prepare(aside, prompts, recipe.seed))
         return collection
 
@@ -221,14 +221,14 @@ def set_slow(learner: Learner, tensors: dict[str, Tensor]) -> None:
         weight.copy_(tensors[name])
 
 
-def _training_prompts(family: Any, collection: TaskCollection) -> Iterator[Prompt]:
-    """What a model reads and writes in the training tasks, evenly over tasks and along each task."""
+def _training_prompts(family: Any, collection: TaskCollection, most: int | None) -> Iterator[Prompt]:
+    """What a model reads and writes in the training tasks; about `most` of it, evenly over tasks and along each task."""
     split = collection.split("train")
-    share = max(1, TEXTS_FOR_A_TOKENIZER // (2 * len(split)))
-    for index in range(len(split)):
-        task = split.task(index)
-        for number in range(0, len(task.examples), max(1, -(-len(task.examples) // share))):
-            yield family.prompt_of(task.name, task.info, task.examples[number])
+    for task in split:
+        count = len(task.examples)
+        share = count if most is None else max(1, most // len(split))
+        for example in task.examples[:: max(1, -(-count // max(1, share)))]:
+            yield family.prompt_of(task.name, task.info, example)
 
 
 def _differences(a: Any, b: Any, prefix: str = "") -> set[str]:

@@ -14,7 +14,7 @@ def export(run: Run, parts: Parts) -> None:
     slow = parts.learner.spread(1)
     commit(run.model, lambda place: save_weights(place, run, parts, slow))
     for folder in run.exports[1:]:
-        with parts.learner.using(slow):
+        with parts.learner.holding(slow):
             commit(folder, lambda place: parts.learner.fast.save_whole(place, slow, parts.backbone))
 
 
@@ -25,7 +25,7 @@ def exported(run: Run) -> bool:
 
 def save_weights(folder: Path, run: Run, parts: Parts, weights: Weights) -> None:
     """Write the weights `(1, *shape)` of one task."""
-    with parts.learner.using(weights):
+    with parts.learner.holding(weights):
         parts.learner.fast.save(folder, weights, parts.backbone, run.base)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -56,24 +56,24 @@ def cuts_of(run: Run, parts: Parts) -> Cuts:
     backbone: Any = parts.backbone
     found, new = [], set(backbone.new_rows)
     for split in parts.collection.splits.values():
-        read = min(TASKS_READ, len(split))
-        for number in range(read):
-            name = split.names[number * len(split) // read]
+        count = min(TASKS_READ, len(split))
+        for number in range(count):
+            name = split.names[number * len(split) // count]
             task = split.task(name)
             prompts = [run.recipe.task.prompt_of(name, task.info, each) for each in task.examples[:EXAMPLES_READ]]
-            for prompt in prompts[-1:]:
-                backbone.encode([[prompt]])
-            sides = [[prompt.input for prompt in prompts], [prompt.output for prompt in prompts]]
-            tokenizers = (backbone.tokenizer, backbone.target_tokenizer)
-            ids = [_encode(by, text) for by, side in zip(tokenizers, sides, strict=True) for text in side]
-            too_long = sum(len(each) >= backbone.max_length for each in ids)
+            sources, targets = [prompt.input for prompt in prompts], [prompt.output for prompt in prompts]
+            read, written = backbone.tokenizer, backbone.target_tokenizer
+            ids = [*(_encode(read, text) for text in sources), *(_encode(written, text) for text in targets)]
             anew = sum(not new.isdisjoint(each) for each in ids)
-            sources, targets = (
-                coverage_of(side, partial(_encode, by), partial(_decode, by), by.unk_token_id)
-                for by, side in zip(tokenizers, sides, strict=True)
-            )
-            found.append(Cut(split.split, name, sources, targets, too_long, anew))
+            too_long = sum(backbone.cut(prompts)) + sum(backbone.cut(prompts, "target"))
+            both = coverage_by(read, sources), coverage_by(written, targets)
+            found.append(Cut(split.split, name, *both, too_long, anew))
     return Cuts(found)
+
+
+def coverage_by(tokenizer: Any, texts: Iterable[str]) -> Coverage:
+    """What one of Hugging Face's tokenizers does to some texts, without the special pieces around them."""
+    return coverage_of(texts, partial(_encode, tokenizer), partial(_decode, tokenizer), tokenizer.unk_token_id)
 
 
 def about_cuts(cuts: Cuts) -> Iterator[str]:

@@ -106,6 +106,18 @@ def test_the_base_is_saved_without_a_trace_of_the_adapters(folder: Path) -> None
     assert state(folder / "all/model").keys() == names
 
 
+def test_a_base_is_not_rounded_where_passes_are(tmp_path: Path) -> None:
+    """The adapters go into the weights as float32: against plain PEFT's own merging."""
+    recipe = chain(write_collection(tmp_path / "ciphers"), "precision=bf16")
+    folder = meta_train(recipe, tmp_path / "run")
+    merged = with_adapter(folder / "start/model", folder / "meta/model").merge_and_unload().state_dict()
+    found = state(folder / "meta/whole")
+    moved = [name for name in found if "q_proj" in name and "weight" in name]
+    assert moved
+    for name in moved:
+        torch.testing.assert_close(found[name], merged[name], rtol=0, atol=1e-7)
+
+
 def test_a_lost_base_is_made_again(folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(folder, copy)
@@ -154,6 +166,24 @@ def test_check_looks_at_each_stages_weights(collection: Path) -> None:
         "(lora)",
         "(full)",
     ]
+
+
+def test_a_backbone_is_made_of_all_prompts_or_of_some(
+    make_recipe: Any, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some are spread evenly: of two a task, the first and the one in the middle."""
+    found: dict[int | None, list[Prompt]] = {}
+
+    def prepare(self: Any, folder: Path, prompts: Any, seed: int) -> None:
+        found.update({most: list(prompts(most)) for most in (None, 12, 1)})
+
+    monkeypatch.setattr("metanlp.backbones.tiny.Tiny.prepare", prepare)
+    Run.create(make_recipe(), tmp_path / "run").prepare()
+    files = [path.read_text().splitlines()[1:] for path in sorted((collection / "train").glob("*.tsv"))]
+    wanted = [[Prompt(*line.split("\t")) for line in dict.fromkeys(lines)] for lines in files]
+    assert found[None] == [prompt for task in wanted for prompt in task]
+    assert found[12] == [prompt for task in wanted for prompt in (task[0], task[(len(task) + 1) // 2])]
+    assert found[1] == [task[0] for task in wanted]
 
 
 def test_a_stage_with_an_unknown_kind_is_told(collection: Path) -> None:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
+from backbones.real_formats import e5
+from makers import plain_recipe
+
+from metanlp.config.load import build_recipe
 from metanlp.coverage import Coverage
-from metanlp.tokens import Cut, Cuts, about_cuts
+from metanlp.run import Run
+from metanlp.tokens import Cut, Cuts, about_cuts, cuts_of
 
 
 def cut(split: str, task: str, pieces: int, too_long: int = 0, **more) -> Cut:
@@ -45,6 +51,31 @@ def test_what_is_unknown_lost_or_too_long_is_told_by_split() -> None:
 def test_letters_and_marks_apart_are_told() -> None:
     lines = list(about_cuts(Cuts([cut("train", "vi", 150, decomposed=5)])))
     assert lines[1].startswith("  warning: 25% of the texts of train are not in NFC")
+
+
+def test_what_is_cut_is_counted_with_all_that_stands_around_a_text(collection: Path, tmp_path: Path) -> None:
+    """Sources with a prefix and two marks, targets with one, against the tokenizers' own counts."""
+    (tmp_path / "encoder").mkdir()
+    e5(tmp_path / "encoder")
+    raw = plain_recipe(collection)
+    sizes = {"vocabulary": 300, "width": 16, "heads": 2, "feed_forward": 16, "layers": 1, "max_length": 15}
+    raw["backbone"] = {
+        "kind": "encoder_decoder",
+        "encoder": str(tmp_path / "encoder"),
+        "prefix": "query: ",
+        "pieces": "char",
+        **sizes,
+    }
+    run = Run.create(build_recipe(raw), tmp_path / "run")
+    parts = run.build("cpu")
+    by, target = parts.backbone.tokenizer, parts.backbone.target_tokenizer
+    for found in cuts_of(run, parts).tasks:
+        some = parts.collection.split(found.split).task(found.task).examples[:20]
+        sources = sum(len(by(f"query: {each.source}")["input_ids"]) > 15 for each in some)
+        targets = sum(len(target(each.target)["input_ids"]) > 15 for each in some)
+        assert found.too_long == sources + targets
+        assert 0 < sources < len(some)
+    assert parts.backbone.cut([]) == parts.backbone.cut([], "target") == []
 
 
 def test_it_says_whose_texts_the_new_pieces_cut_anew() -> None:

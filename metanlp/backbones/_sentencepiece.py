@@ -9,8 +9,10 @@ import sentencepiece
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from metanlp.data.merges import SPACE
+
 PAD, EOS, UNKNOWN = 0, 1, 2
-SPACE = "▁"
+EXAMPLES = 200_000  # that are enough to train on: source and target of each, where it is for both
 NAMES = r"<(?=pad>|/s>|unk>|0x[0-9A-F]{2}>)"  # the names of marks and bytes, which a text may contain as well
 
 

@@ -82,9 +82,10 @@ class TextToText:
         texts = iter(decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         return [[next(texts) for _ in task] for task in prompts]
 
-    def cut(self, prompts: Sequence[Prompt]) -> list[bool]:
-        """Which of the sources are longer than `max_length` pieces, so that their end is not read."""
-        return [len(row) > self.max_length for row in self._tokens(prompts, "source", whole=True)]
+    def cut(self, prompts: Sequence[Prompt], side: str = "source") -> list[bool]:
+        """Which of the sources (or targets) are longer than `max_length` pieces, so that their end is not read."""
+        rows = self._tokens(prompts, side, whole=True) if prompts else []  # tokenizers refuse to read nothing
+        return [len(row) > self.max_length for row in rows]
 
     def save(self, folder: Path) -> None:
         """An ordinary `from_pretrained` folder, in which `rows_added` finds the new rows."""

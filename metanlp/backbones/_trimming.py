@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from metanlp.data.merges import SPACE
 from metanlp.errors import UserError
 
-SPACE = "▁"
 AT_ONCE = 1000  # texts
 KEPT_AS_THEY_ARE = ("model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces")
 
@@ -63,7 +63,10 @@ def _rarest(pieces: list[tuple[str, float]]) -> int:
 
 
 def _only(facts: dict[str, Any], kept: list[int]) -> dict[str, Any]:
-    """The tokenizer's own description with these pieces, renumbered wherever a number stands."""
+    """The tokenizer's own description with these pieces, renumbered wherever a number stands.
+
+    Tokens that were added to a finished vocabulary have the numbers after it.
+    """
     new = {old: index for index, old in enumerate(kept)}
     model = facts["model"]
     processor = facts["post_processor"]
@@ -77,5 +80,9 @@ def _only(facts: dict[str, Any], kept: list[int]) -> dict[str, Any]:
         **facts,
         "added_tokens": [{**token, "id": new[token["id"]]} for token in facts["added_tokens"]],
         "post_processor": processor,
-        "model": {**model, "vocab": [model["vocab"][old] for old in kept], "unk_id": new[model["unk_id"]]},
+        "model": {
+            **model,
+            "vocab": [model["vocab"][old] for old in kept if old < len(model["vocab"])],
+            "unk_id": new[model["unk_id"]],
+        },
     }

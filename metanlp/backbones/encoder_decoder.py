@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -47,20 +48,23 @@ class EncoderDecoder(Options):
     dropout: float = Field(0.0, ge=0, lt=1, description="share of its activations dropped while training")
     max_length: int = Field(256, ge=1, description="longest source or target, in pieces; longer ones are cut")
 
-    def prepare(self, folder: Path, prompts: Callable[[], Iterable[Prompt]], seed: int) -> None:
-        """Train the targets' tokenizer, draw the decoder's weights, and save all as a `from_pretrained` folder."""
-        from metanlp.backbones._sentencepiece import train_tokenizer
+    def prepare(self, folder: Path, prompts: Callable[[int | None], Iterable[Prompt]], seed: int) -> None:
+        """Train the targets' tokenizer, draw the decoder's weights, and save all as a `from_pretrained` folder.
+
+        `prompts(most)` gives about so many of the training prompts, evenly spread; all for None.
+        """
+        from metanlp.backbones._sentencepiece import EXAMPLES, train_tokenizer
         from metanlp.backbones._text_to_text import TextToText
         from metanlp.backbones._trimming import trim
 
         encoder, tokenizer = self._encoder()
-        target = train_tokenizer((prompt.output for prompt in prompts()), self.pieces, self.vocabulary)
+        target = train_tokenizer((prompt.output for prompt in prompts(EXAMPLES)), self.pieces, self.vocabulary)
         model = self._with_decoder(encoder, target, seed)
         if self.trim:  # now: putting the two sides together draws every weight anew that did not come from a file
-            tokenizer = trim(model.encoder, tokenizer, self._read_by_encoder(prompts()))
+            tokenizer = trim(model.encoder, tokenizer, self._read_by_encoder(prompts(None)))
         TextToText(model, tokenizer, self.max_length, target_tokenizer=target).save(folder)
 
-    def extend(self, folder: Path, additions: Additions) -> None:
+    def extend(self, additions: Additions) -> TextToText | None:
         """UserError: there is nothing to add."""
         raise UserError(
             "task.new_languages and task.new_pieces are for pretrained encoder-decoders: here the decoder learns its pieces "
@@ -69,9 +73,10 @@ class EncoderDecoder(Options):
 
     def open(self, where: str) -> TextToText:
         """The model in float32 and its two tokenizers, from a folder of this kind."""
-        from transformers import AutoTokenizer, EncoderDecoderModel
+        from transformers import AutoTokenizer
 
         from metanlp.backbones._text_to_text import TARGET, TextToText
+        from metanlp.backbones._without_pooler import EncoderDecoderModel
 
         model = EncoderDecoderModel.from_pretrained(where, dtype="float32")
         tokenizer = AutoTokenizer.from_pretrained(where)
@@ -96,18 +101,28 @@ class EncoderDecoder(Options):
     def _encoder(self) -> tuple[Any, Any]:
         """The pretrained encoder in float32 and its tokenizer; UserError where there is none."""
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
 
         made = f"; make it with: {self.made_by}" if self.made_by else ""
         revision = None if Path(self.encoder).is_dir() else self.revision
+        before = logging.get_verbosity()
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.encoder, revision=revision, trust_remote_code=False)
-            encoder = AutoModel.from_pretrained(
-                self.encoder, revision=revision, trust_remote_code=False, dtype="float32"
+            logging.set_verbosity_error()  # a report of heads that are too many, of a pooler that is too few
+            encoder, report = AutoModel.from_pretrained(
+                self.encoder, revision=revision, trust_remote_code=False, dtype="float32", output_loading_info=True
             )
         except (OSError, ValueError) as error:
             raise UserError(
                 f"backbone.encoder {self.encoder!r} is neither a folder nor a reachable Hub model{made}"
             ) from error
+        finally:
+            logging.set_verbosity(before)
+        if missing := [name for name in sorted(report["missing_keys"]) if not name.startswith("pooler.")]:
+            raise UserError(
+                f"backbone.encoder {self.encoder!r} lacks {len(missing)} of the weights of a {type(encoder).__name__}, as "
+                f"{missing[0]}"
+            )
         longest = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         if self.max_length > longest:
             raise UserError(f"backbone.max_length is {self.max_length}; the encoder reads {longest} pieces at most")
@@ -116,8 +131,9 @@ class EncoderDecoder(Options):
     def _with_decoder(self, encoder: Any, target: Any, seed: int) -> Any:
         """The encoder with a decoder whose weights are a function of the seed."""
         import torch
-        from transformers import EncoderDecoderModel, GenerationConfig, MBartConfig, MBartForCausalLM
+        from transformers import GenerationConfig, MBartConfig, MBartForCausalLM
 
+        from metanlp.backbones._without_pooler import EncoderDecoderModel
         from metanlp.data.seeds import seed_of
 
         config = MBartConfig(
@@ -136,7 +152,9 @@ class EncoderDecoder(Options):
             decoder_start_token_id=target.pad_token_id,
             forced_eos_token_id=None,
         )
-        encoder.config.hidden_dropout_prob = encoder.config.attention_probs_dropout_prob = 0.0
+        for name, value in encoder.config.to_dict().items():  # where the model is opened, its layers are made by it
+            if re.search(r"(dropout|dropout_prob|_pdrop)$", name) and isinstance(value, int | float):
+                setattr(encoder.config, name, 0.0)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of("encoder_decoder", seed) % 2**63)
             model = EncoderDecoderModel(encoder=encoder, decoder=MBartForCausalLM(config))

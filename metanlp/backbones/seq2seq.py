@@ -26,22 +26,29 @@ class Seq2Seq(Options):
     revision: str | None = Field(None, description="branch, tag or commit on the Hub; empty: its main branch")
     max_length: int = Field(256, ge=1, description="longest source or target, in pieces; longer ones are cut")
 
-    def extend(self, folder: Path, additions: Additions) -> None:
-        """Save the model with what its vocabulary lacks in a run's own `folder`. UserError where that cannot be added."""
+    def extend(self, additions: Additions) -> TextToText | None:
+        """The model with what its vocabulary lacks, for a folder of a run's own; None where it lacks nothing, as T5 needs
+        no codes. UserError where that cannot be added.
+        """
+        from transformers import AutoModelForSeq2SeqLM
+
         from metanlp.backbones._additions import add_languages, make_rows
         from metanlp.backbones._new_pieces import add_pieces, learn_pieces, why_none
+        from metanlp.backbones._text_to_text import TextToText
         from metanlp.data.texts import read_texts
 
-        backbone = self.open(self.model)
-        starts = add_languages(backbone.tokenizer, additions.languages)
+        tokenizer = self.tokenizer(self.model)
+        starts = add_languages(tokenizer, additions.languages)
         if additions.pieces:
-            if reason := why_none(backbone.tokenizer):
+            if reason := why_none(tokenizer):
                 raise UserError(f"task.new_pieces: {reason}")
-            new = learn_pieces(backbone.tokenizer, read_texts(additions.texts), additions.pieces)
-            starts |= add_pieces(backbone.tokenizer, new)
-        make_rows(backbone.model, starts)
-        backbone.new_rows = sorted(starts)
-        backbone.save(folder)
+            new = learn_pieces(tokenizer, read_texts(additions.texts), additions.pieces)
+            starts |= add_pieces(tokenizer, new)
+        if not starts:
+            return None
+        model = self._from_pretrained(AutoModelForSeq2SeqLM, self.model, dtype="float32")
+        make_rows(model, starts)
+        return TextToText(model, tokenizer, self.max_length, new_rows=sorted(starts))
 
     def base(self, folder: Path) -> str:
         """Where the backbone's own weights are: in a run's `folder` where it has extended them."""

@@ -38,15 +38,18 @@ class Tiny(Options):
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped while training")
     max_length: int = Field(256, ge=1, description="longest source or target, in pieces; longer ones are cut")
 
-    def prepare(self, folder: Path, prompts: Callable[[], Iterable[Prompt]], seed: int) -> None:
-        """Train the tokenizer on `prompts()`, draw the weights, and save both as an ordinary `from_pretrained` folder."""
+    def prepare(self, folder: Path, prompts: Callable[[int | None], Iterable[Prompt]], seed: int) -> None:
+        """Train the tokenizer, draw the weights, and save both as an ordinary `from_pretrained` folder.
+
+        `prompts(most)` gives about so many of the training prompts, evenly spread; all for None.
+        """
         import torch
         from transformers import MBartConfig, MBartForConditionalGeneration
 
-        from metanlp.backbones._sentencepiece import train_tokenizer
+        from metanlp.backbones._sentencepiece import EXAMPLES, train_tokenizer
         from metanlp.data.seeds import seed_of
 
-        texts = (text for prompt in prompts() for text in (prompt.input, prompt.output))
+        texts = (text for prompt in prompts(EXAMPLES) for text in (prompt.input, prompt.output))
         tokenizer = train_tokenizer(texts, self.pieces, self.vocabulary)
         config = MBartConfig(
             vocab_size=len(tokenizer),
@@ -73,7 +76,7 @@ class Tiny(Options):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
-    def extend(self, folder: Path, additions: Additions) -> None:
+    def extend(self, additions: Additions) -> TextToText | None:
         """UserError: there is nothing to add."""
         raise UserError(
             "task.new_languages and task.new_pieces are for pretrained models: `tiny` learns its pieces from the training "

@@ -12,17 +12,38 @@ from metanlp.errors import UserError
 from metanlp.fast_weights._stacked_linear import put_in_place
 
 
+class Met:
+    """Which of the new pieces stand in each text of a pass, in its source or its target.
+
+    A row learns from the texts that it stands in: for a text without it, the output layer reads it as a constant.
+    Otherwise all other texts would push it away, and an outer Adam would make large steps of that. It is asked text by
+    text, so that a gradient is a sum over texts, however they are put into tasks and stacks.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.forget()
+
+    def forget(self) -> None:
+        self.found: Tensor | None = None  # (tasks * rows, new)
+
+    def read(self, place: Tensor) -> None:
+        """Of a text's pieces, `(tasks * rows, length)`, which of the new ones each is, or -1; one side after the other."""
+        if torch.is_grad_enabled():
+            none = torch.zeros(len(place), self.count + 1, dtype=torch.bool, device=place.device)
+            found = none.scatter_(1, place + 1, True)[:, 1:]
+            self.found = found if self.found is None else self.found | found
+
+
 class Rows:
     """The rows of one weight. `fast` is `(tasks, rows, width)`; None runs with the slow ones.
 
-    `places` are the modules that PEFT names when it keeps such rows; it finds those tied to them by itself.
-
-    A row learns from the texts that it stands in: where a task's batch is without it, the output layer reads it as a
-    constant. Otherwise all other texts would push it away, and an outer Adam would make large steps of that.
+    `places` are the modules that PEFT names when it keeps such rows; it finds those tied to them by itself. All weights of
+    a model share what its texts have `met`: where the output layer has rows of its own, the embedding reads for both.
     """
 
-    def __init__(self, weight: Tensor, new: Sequence[int], places: Sequence[str]) -> None:
-        self.places = places
+    def __init__(self, weight: Tensor, new: Sequence[int], places: Sequence[str], met: Met) -> None:
+        self.places, self.met = places, met
         self.new = torch.tensor(new, device=weight.device)
         self.place = torch.full((len(weight),), -1, device=weight.device)  # piece -> which of the new rows, or -1
         self.place[self.new] = torch.arange(len(new), device=weight.device)
@@ -32,7 +53,7 @@ class Rows:
 
     def run_with(self, fast: Tensor | None) -> None:
         self.fast = fast
-        self.met = torch.zeros(self.now.shape[:2], dtype=torch.bool, device=self.new.device)  # (tasks, rows)
+        self.met.forget()
 
     @contextmanager
     @torch.no_grad()
@@ -56,15 +77,11 @@ class Rows:
 
     def look_up(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Which of `ids`, `(tasks * rows, length)`, are new, and their rows; other places hold anything."""
-        rows = self.now
-        place = self.place[ids].view(len(rows), -1)  # a task's pieces side by side
-        task, new = torch.arange(len(rows), device=ids.device)[:, None], place >= 0
-        self.met[task.expand_as(place)[new], place[new]] = True
-        return new.view(ids.shape), rows[task, place.clamp(min=0)].view(*ids.shape, -1)
-
-    def learning(self) -> Tensor:
-        rows = self.now
-        return torch.where(self.met[..., None], rows, rows.detach())
+        rows, place = self.now, self.place[ids]
+        self.met.read(place)
+        task = torch.arange(len(rows), device=ids.device)[:, None]
+        found = rows[task, place.clamp(min=0).view(len(rows), -1)]  # a task's pieces side by side
+        return place >= 0, found.view(*ids.shape, -1)
 
 
 class StackedEmbedding(nn.Module):
@@ -101,10 +118,17 @@ class StackedOutput(nn.Module):
         return self.base.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        moved = self.rows.learning() - self.base.weight[self.rows.new]
-        logits = self.base(x)
-        own = torch.matmul(x.reshape(len(moved), -1, x.shape[-1]), moved.transpose(1, 2))
-        return logits.index_add_(-1, self.rows.new, own.reshape(*logits.shape[:-1], -1).to(logits.dtype))
+        moved = self.rows.now - self.base.weight[self.rows.new]
+        logits, own = self.base(x), self._own(x, moved)
+        if self.rows.met.found is not None:
+            own = torch.where(self.rows.met.found[:, None], own, self._own(x, moved.detach()))
+        return logits.index_add_(-1, self.rows.new, own.to(logits.dtype))
+
+    @staticmethod
+    def _own(x: Tensor, moved: Tensor) -> Tensor:
+        """`(tasks * rows, length, new)`, of `moved`, `(tasks, new, width)`."""
+        products = torch.matmul(x.reshape(len(moved), -1, x.shape[-1]), moved.transpose(1, 2))
+        return products.reshape(*x.shape[:-1], -1)
 
 
 def attach_rows(model: nn.Module, new: Sequence[int]) -> list[Rows]:
@@ -119,9 +143,10 @@ def attach_rows(model: nn.Module, new: Sequence[int]) -> list[Rows]:
         raise UserError("fast_weights.targets names the output layer, which learns the rows of the new pieces already")
     tied = outputs.weight is inputs.weight
     found: list[Rows] = []
+    met = Met(len(new))
     for weight in [inputs.weight] if tied else [inputs.weight, outputs.weight]:
         places = [name for name, module in readers.items() if module.weight is weight]
-        rows = Rows(weight, new, [name for name in places if readers[name] is inputs][:1] if tied else places)
+        rows = Rows(weight, new, [name for name in places if readers[name] is inputs][:1] if tied else places, met)
         found.append(rows)
         for name in places:
             module = readers[name]

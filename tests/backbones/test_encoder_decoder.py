@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from backbones.real_formats import SENTENCES, bart, e5
+from safetensors.torch import load_file, save_file
 
 from metanlp.backbones.encoder_decoder import EncoderDecoder
 from metanlp.data.types import Prompt
@@ -35,7 +36,7 @@ def options(encoder: Path, **others: Any) -> EncoderDecoder:
 
 def made(place: Path, options: EncoderDecoder, seed: int = 0) -> Any:
     place.mkdir()
-    options.prepare(place, lambda: PROMPTS, seed)
+    options.prepare(place, lambda most: PROMPTS, seed)
     backbone = options.open(options.base(place))
     backbone.model.eval()
     return backbone
@@ -105,12 +106,70 @@ def test_the_folder_loads_in_a_new_process_as_the_same(encoder: Path, tmp_path: 
         assert backbone.generate([[Prompt("a small bird")]], max_new_tokens=6) == [[found["written"]]]
 
 
-def test_the_seed_is_all_there_is_to_chance(encoder: Path, tmp_path: Path) -> None:
-    def decoder(name: str, seed: int) -> dict[str, torch.Tensor]:
-        torch.manual_seed(len(name))
-        return made(tmp_path / name, options(encoder), seed).model.decoder.state_dict()
+def without_pooler(encoder: Path) -> None:
+    """Save the encoder as those are that were trained to guess words."""
+    from transformers import BertModel
 
-    one, same, other = decoder("one", 3), decoder("same1", 3), decoder("other", 4)
+    BertModel.from_pretrained(encoder, add_pooling_layer=False).save_pretrained(encoder)
+
+
+@pytest.mark.parametrize("pooler", [True, False])
+def test_a_pooler_is_neither_kept_nor_drawn(
+    encoder: Path, tmp_path: Path, pooler: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not pooler:
+        without_pooler(encoder)
+    caplog.clear()
+    backbone = made(tmp_path / "made", options(encoder))
+    assert not caplog.records
+    names = load_file(tmp_path / "made" / "model.safetensors").keys()
+    assert names <= backbone.model.state_dict().keys()
+    assert not [name for name in backbone.model.state_dict() if "pooler" in name]
+    facts = json.loads((tmp_path / "made" / "config.json").read_text())
+    assert facts["architectures"] == ["EncoderDecoderModel"]
+
+
+def test_an_encoder_with_a_hole_is_refused(encoder: Path, tmp_path: Path) -> None:
+    """Transformers would draw what is missing."""
+    weights = load_file(encoder / "model.safetensors")
+    del weights["encoder.layer.0.output.dense.bias"]
+    save_file(weights, encoder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        UserError, match=r"lacks 1 of the weights of a BertModel, as encoder\.layer\.0\.output\.dense\.bias"
+    ):
+        options(encoder).prepare(tmp_path, lambda most: PROMPTS, 0)
+
+
+@pytest.mark.parametrize("kind", ["Bert", "XLMRoberta", "DistilBert"])
+def test_an_encoder_drops_nothing_while_training(encoder: Path, tmp_path: Path, kind: str) -> None:
+    """Whatever its class calls the shares that it drops, 0.1 each unless told."""
+    import transformers
+
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=120,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=160,
+        pad_token_id=1,
+    )
+    getattr(transformers, f"{kind}Model")(config).save_pretrained(encoder)
+    backbone = made(tmp_path / "made", options(encoder))
+    inputs = {name: backbone.encode([PROMPTS[:3]]).inputs[name] for name in ("input_ids", "attention_mask")}
+    with torch.no_grad():
+        still = backbone.model.encoder(**inputs).last_hidden_state
+        assert torch.equal(backbone.model.train().encoder(**inputs).last_hidden_state, still)
+
+
+def test_the_seed_is_all_there_is_to_chance(encoder: Path, tmp_path: Path) -> None:
+    without_pooler(encoder)
+
+    def weights(name: str, seed: int) -> dict[str, torch.Tensor]:
+        torch.manual_seed(len(name))
+        return made(tmp_path / name, options(encoder), seed).model.state_dict()
+
+    one, same, other = weights("one", 3), weights("same1", 3), weights("other", 4)
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
@@ -137,25 +196,28 @@ def test_it_learns_with_its_encoder_frozen(encoder: Path, tmp_path: Path) -> Non
 def test_a_missing_encoder_names_the_command_that_makes_it(tmp_path: Path) -> None:
     missing = options(tmp_path / "nowhere", made_by="python data_scripts/backbones.py e5 --out nowhere")
     with pytest.raises(UserError, match=r"nowhere' is neither .*; make it with: python data_scripts/backbones\.py e5"):
-        missing.prepare(tmp_path, lambda: PROMPTS, 0)
+        missing.prepare(tmp_path, lambda most: PROMPTS, 0)
 
 
 def test_more_pieces_than_the_encoder_has_positions_are_refused(encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"max_length is 200; the encoder reads 160 pieces at most"):
-        EncoderDecoder(encoder=str(encoder), max_length=200).prepare(tmp_path, lambda: PROMPTS, 0)
+        EncoderDecoder(encoder=str(encoder), max_length=200).prepare(tmp_path, lambda most: PROMPTS, 0)
 
 
-def test_a_trimmed_encoder_reads_the_training_texts_as_before(encoder: Path, tmp_path: Path) -> None:
+def test_a_trimmed_encoder_reads_the_training_texts_as_before(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To the bit, with fewer rows; other words fall into smaller pieces, and a word list keeps them whole."""
     from transformers import AutoTokenizer
 
     few = [Prompt("the cat sat on the mat", "eins"), Prompt("der alte Mann", "zwei")]
+    monkeypatch.setattr("metanlp.backbones._sentencepiece.EXAMPLES", 1)
     whole = AutoTokenizer.from_pretrained(encoder)
 
     def trimmed(name: str, **others: Any) -> Any:
         (tmp_path / name).mkdir()
         chosen = options(encoder, trim=True, **others)
-        chosen.prepare(tmp_path / name, lambda: few, 0)
+        chosen.prepare(tmp_path / name, lambda most: few[:most], 0)  # trimming wants all of them
         backbone = chosen.open(chosen.base(tmp_path / name))
         backbone.model.eval()
         return backbone
@@ -178,7 +240,28 @@ def test_a_trimmed_encoder_reads_the_training_texts_as_before(encoder: Path, tmp
     assert kept.tokenizer.tokenize(other) == whole.tokenize(other)
 
 
+def test_added_tokens_stay_behind_the_pieces(encoder: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    whole = AutoTokenizer.from_pretrained(encoder)
+    whole.add_tokens(["[new]", "[newer]"])
+    whole.save_pretrained(encoder)
+    few = [Prompt("the cat [new] sat", "eins")]
+    (tmp_path / "made").mkdir()
+    chosen = options(encoder, trim=True)
+    chosen.prepare(tmp_path / "made", lambda most: few, 0)
+    backbone = chosen.open(chosen.base(tmp_path / "made"))
+    backbone.model.eval()
+    rows = backbone.model.encoder.get_input_embeddings().weight.shape[0]
+    assert rows == len(backbone.tokenizer) < len(whole)
+    assert backbone.tokenizer.convert_tokens_to_ids(["[new]", "[newer]"]) == [rows - 2, rows - 1]
+    batch = backbone.encode([few]).inputs
+    with torch.no_grad():
+        mine = backbone.model.encoder(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+    assert torch.equal(mine, hidden(encoder, few[0].input))
+
+
 def test_only_a_unigram_vocabulary_is_trimmed(tmp_path: Path) -> None:
     bart(tmp_path)
     with pytest.raises(UserError, match="unigram"):
-        options(tmp_path, trim=True).prepare(tmp_path, lambda: PROMPTS, 0)
+        options(tmp_path, trim=True).prepare(tmp_path, lambda most: PROMPTS, 0)

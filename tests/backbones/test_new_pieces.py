@@ -50,7 +50,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any,
             BUILDERS[name](model)
             options = BACKBONES.get("seq2seq")(model=str(model))
             languages = {CODES[name]: None} if name in CODES else {}
-            options.extend(home, Additions(languages, 40, str(text)))
+            options.extend(Additions(languages, 40, str(text))).save(home)
             made[name] = options.open(str(model)), options.open(str(home)), home
         return made[name]
 
@@ -169,7 +169,7 @@ def test_who_needs_or_takes_none(name: str, said: str, tmp_path: Path) -> None:
     BUILDERS[name](tmp_path / "model")
     options = BACKBONES.get("seq2seq")(model=str(tmp_path / "model"))
     with pytest.raises(UserError, match=f"task.new_pieces: {said}"):
-        options.extend(tmp_path, Additions({}, 5, "unread.txt"))
+        options.extend(Additions({}, 5, "unread.txt"))
     assert why_none(options.open(options.model).tokenizer)
 
 

@@ -48,7 +48,7 @@ def sentences() -> list[str]:
     return [" ".join(draw.choices(WORDS, k=draw.randint(1, 8))) + f" {draw.randint(0, 99999)}" for _ in range(300)]
 
 
-def read_and_written() -> list[Prompt]:
+def read_and_written(most: int | None = None) -> list[Prompt]:
     texts = sentences()
     return [Prompt(source, target) for source, target in zip(texts[::2], texts[1::2], strict=True)]
 

@@ -14,11 +14,15 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.models.m2m_100.modeling_m2m_100 import M2M100ScaledWordEmbedding
 
+from metanlp.algorithms.fomaml import FOMAML
+from metanlp.algorithms.joint import Joint
+from metanlp.batch import EncodedEpisodes
 from metanlp.errors import UserError
 from metanlp.fast_weights._peft_folder import read_adapter
-from metanlp.fast_weights._stacked_rows import Rows, StackedEmbedding, StackedOutput
+from metanlp.fast_weights._stacked_rows import Met, Rows, StackedEmbedding, StackedOutput
 from metanlp.fast_weights.lora import Lora
 from metanlp.learner import Learner
+from metanlp.run import save_memory
 
 NEW = [5, 31, 17]
 
@@ -32,13 +36,13 @@ NEW = [5, 31, 17]
 )
 @settings(max_examples=40, deadline=None)
 def test_each_task_reads_and_writes_its_own_rows(tasks, rows, length, scale, seed) -> None:
-    """Values and gradients; rows that a task's texts are without get none."""
+    """Values and gradients; a row gets none of a text that is without it."""
     generator = torch.Generator().manual_seed(seed)
     table = torch.randn(9, 4, generator=generator, dtype=torch.float64)
     new = [7, 2]
     ids = torch.randint(0, 9, (tasks * rows, length), generator=generator)
     fast = torch.randn(tasks, 2, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-    shared = Rows(table, new, ["shared"])
+    shared = Rows(table, new, ["shared"], Met(len(new)))
     shared.run_with(fast)
     embedding = M2M100ScaledWordEmbedding(9, 4, 0, embed_scale=3.0) if scale else nn.Embedding(9, 4)
     embedding.requires_grad_(False).weight.data = table
@@ -55,9 +59,12 @@ def test_each_task_reads_and_writes_its_own_rows(tasks, rows, length, scale, see
         wanted = F.embedding(ids[part], weight) * (3.0 if scale else 1.0)
         torch.testing.assert_close(read[part], wanted, rtol=0, atol=1e-12)
         torch.testing.assert_close(logits[part], F.linear(wanted, weight), rtol=0, atol=1e-12)
-        (grad,) = torch.autograd.grad((F.linear(wanted, weight) * target[part]).sum(), own)
-        met = torch.tensor([bool((ids[part] == piece).any()) for piece in new])
-        torch.testing.assert_close(found[task], grad * met[:, None], rtol=0, atol=1e-10)
+        total = torch.zeros_like(own)
+        for row in range(rows):
+            loss = (F.linear(wanted[row], weight) * target[part][row]).sum()
+            (grad,) = torch.autograd.grad(loss, own, retain_graph=True)
+            total += grad * torch.tensor([[float((ids[part][row] == piece).any())] for piece in new])
+        torch.testing.assert_close(found[task], total, rtol=0, atol=1e-10)
 
 
 def untied() -> nn.Module:
@@ -98,6 +105,51 @@ def test_plain_peft_gives_the_same_logits(make, tmp_path: Path) -> None:
         assert (found - fresh.view_as(together)[task]).abs().max() > 1e-2
         read = learner.fast.load(folder, None)
         assert all(torch.equal(read[name], weights[name][task : task + 1]) for name in weights)
+
+
+def test_an_output_layer_of_its_own_learns_what_the_texts_have(tmp_path: Path) -> None:
+    """Against autograd through plain transformers: pieces of the source and of the target."""
+    plain, model = untied(), untied()
+    learner = Learner(model, Lora(r=2).attach(model, 0, NEW))
+    batch = make_batch(1, rows=1)
+    batch.inputs["input_ids"][:, 0], batch.inputs["decoder_input_ids"][:, 1] = 31, 17
+    _, grads = learner.losses_and_grads(learner.spread(1), batch)
+    logits = plain(**batch.inputs).logits
+    F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten()).backward()
+    for name, place in (("lm_head", plain.lm_head), ("shared", plain.shared)):
+        found = grads[f"{name}.token_adapter.trainable_tokens_delta"][0]
+        wanted = place.weight.grad[NEW] * torch.tensor([[0.0], [1.0], [1.0]])  # 5 stands in neither
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
+        assert found[1:].abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("algorithm", [Joint(), FOMAML(inner_steps=1, inner_lr=0.1)], ids=["joint", "fomaml"])
+@pytest.mark.parametrize(
+    "make", [lambda: make_t5(dtype=torch.float32, layers=2).eval(), untied], ids=["tied", "untied"]
+)
+def test_one_stack_of_two_tasks_is_two_stacks_of_one(make, algorithm, checkpointing: bool) -> None:
+    """One text alone has a new piece, so that the texts differ in what they may teach."""
+    model = make()
+    if checkpointing:
+        save_memory(model)
+    learner = Learner(model, Lora(r=2).attach(model, 0, NEW))
+    batches = [make_batch(2, rows=2, seed=seed) for seed in (1, 2)]
+    for batch in batches:
+        for ids in (batch.inputs["input_ids"], batch.inputs["decoder_input_ids"]):
+            for piece in NEW:
+                ids[ids == piece] = 4
+        batch.inputs["input_ids"][3, 0] = batch.inputs["decoder_input_ids"][3, 1] = 31
+    together = algorithm.meta_gradient(learner, EncodedEpisodes(batches[:1], batches[1])).grads
+    alone = [
+        algorithm.meta_gradient(learner, EncodedEpisodes([task_part(batches[0], task)], task_part(batches[1], task)))
+        for task in range(2)
+    ]
+    for name, grad in together.items():
+        torch.testing.assert_close(grad, (alone[0].grads[name] + alone[1].grads[name]) / 2, rtol=0, atol=1e-6)
+    (rows,) = [grad for name, grad in together.items() if name.startswith("shared.token_adapter")]
+    assert rows[1].abs().max() > 1e-4
+    assert not rows[[0, 2]].any()
 
 
 def test_an_adapter_of_other_rows_is_refused(tmp_path: Path) -> None:
