@@ -293,10 +293,10 @@ def main() -> None:
         print(json.dumps(measure_memory(CASES[given.memory[0]], given.memory[1])))
         return
     print(f"{platform.machine()}, torch {torch.__version__}, one thread; ratios to the floor, [quartiles]")
-    print(
-        f"| tasks x sentences x pieces | {' | '.join((ZEROED, STEPPED, *OPTIONS))} | floor's step, MB | ours, MB | kept besides, MB |"
-    )
-    print("|" + "---|" * (len(OPTIONS) + 6))
+    memory_heads = ("floor's step, MB", "ours, MB", "kept besides, MB")
+    heads = ["tasks x sentences x pieces", ZEROED, STEPPED, *OPTIONS, *memory_heads]
+    print(f"| {' | '.join(heads)} |")
+    print("|" + "---|" * len(heads))
     rows = []
     for name in given.cases or CASES:
         case = CASES[name]

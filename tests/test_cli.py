@@ -307,7 +307,7 @@ def test_adapt_prints_its_choice_and_what_it_left_out(metanlp_: Metanlp, home: P
     done = metanlp_("adapt", home / "runs" / "one", file, "--name", "nine")
     assert done.code == 0
     assert "adapted nine from 13 examples in " in done.out
-    assert "steps: chrF on 3 held-out examples was " in done.out
+    assert "steps: chrF on 9 held-out examples was " in done.out
     assert f"metanlp translate {home / 'runs' / 'one'} --adaptation nine" in done.out
     left = [line for line in done.err.splitlines() if line.startswith("left out ")]
     assert left[:2] == [f"left out {file}:14: missing column: no tab here", f"left out {file}:15: empty line: "]

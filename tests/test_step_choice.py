@@ -45,11 +45,15 @@ def test_few_examples_take_the_recipes_steps(trained) -> None:
 def test_each_number_of_steps_is_scored_on_examples_that_it_did_not_learn(
     trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[int, set[str], set[str]]] = []
+    """Three parts of four examples each take their turns, side by side with LoRA."""
+    seen: list[tuple[int, list[set[str]], list[set[str]]]] = []
     stack = step_choice.adapt_stack
 
     def watched(run: Any, parts: Any, episodes: Any, adapting: Any, steps: int, **options: Any) -> Any:
-        learnt, held_out = ({example.source for example in part} for part in (episodes[0].support, episodes[0].query))
+        learnt, held_out = (
+            [{example.source for example in part} for part in parts_of]
+            for parts_of in ([each.support for each in episodes], [each.query for each in episodes])
+        )
         seen.append((steps, learnt, held_out))
         return stack(run, parts, episodes, adapting, steps, **options)
 
@@ -57,51 +61,76 @@ def test_each_number_of_steps_is_scored_on_examples_that_it_did_not_learn(
     steps, scores, why = choose(trained, 20)
     assert [steps for steps, *_ in seen] == [1, 3, 10]
     for _, learnt, held_out in seen:
-        assert learnt | held_out == set(RIGHT)
-        assert len(learnt) == 16
-        assert not learnt & held_out
+        assert [len(part) for part in learnt] == [16] * 3
+        assert len(set.union(*held_out)) == 12
+        assert all(own | other == set(RIGHT) and not own & other for own, other in zip(learnt, held_out, strict=True))
     assert set(scores) == {"0", "1", "3", "10"}
-    assert scores[str(steps)] == max(scores[key] for key in ("1", "3", "10"))
-    assert f"{steps} steps: chrF on 4 held-out examples" in why
+    assert f"{steps} steps: chrF on 12 held-out examples" in why
+
+
+def test_full_weights_take_the_parts_one_after_another(tmp_path: Path) -> None:
+    raw = plain_recipe(write_collection(tmp_path / "ciphers"))
+    raw |= {"fast_weights": "full", "adapting": {"steps": 2, "learning_rate": 1e-2, "batch": 4}}
+    run = Run.open(meta_train(build_recipe(raw), tmp_path / "run"))
+    steps, scores, _ = choose((run, run.trained("cpu")), 20)
+    assert set(scores) == {"0", "1", "2"}
+    assert steps in (1, 2)
+
+
+FIRST, REST = set(range(6)), set(range(6, 12))
 
 
 @pytest.mark.parametrize(
     ("right", "chosen", "helped"),
     [
-        ([0, 1, 2, 4], 10, True),
-        ([0, 1, 4, 2], 3, True),
-        ([0, 4, 2, 1], 1, True),
-        ([1, 4, 2, 4], 10, True),  # equally good: the larger number
-        ([4, 1, 2, 3], 10, False),
-        ([0, 0, 0, 0], 10, False),
+        ([set(), {1}, {1, 2}, FIRST], 10, True),
+        ([set(), {1}, FIRST | REST, FIRST], 3, True),
+        ([set(), FIRST | REST, {1}, {1}], 1, True),
+        ([set(), FIRST, FIRST, FIRST], 10, True),  # equally good: the largest
+        (
+            [set(), FIRST, set(), REST - {6}],
+            10,
+            True,
+        ),  # 5 of 12 against 6, others of them: as good, for all one can tell
+        ([FIRST | REST, FIRST, {1}, {1}], 1, False),
+        ([set(), set(), set(), set()], 10, False),
     ],
 )
 def test_what_is_written_best_wins(trained, monkeypatch: pytest.MonkeyPatch, right, chosen, helped) -> None:
-    """Made-up texts: of four held-out ones so many are right, the others empty; without, after 1, 3 and 10 steps."""
+    """Made-up texts: which of twelve held-out ones are right, the others empty; without, after 1, 3 and 10 steps."""
     calls = iter(right)
 
     def write(run: Any, parts: Any, episodes: Any, *rest: Any) -> list[list[str]]:
-        good = next(calls)
-        return [[example.target if at < good else "" for at, example in enumerate(episodes[0].query)]]
+        good, number, written = next(calls), -1, []
+        for episode in episodes:
+            written.append([])
+            for example in episode.query:
+                number += 1
+                written[-1].append(example.target if number in good else "")
+        return written
 
     monkeypatch.setattr(step_choice, "write_queries", write)
-    steps, _, why = choose(trained, 20)
+    steps, scores, why = choose(trained, 20)
     assert steps == chosen
+    assert scores["10"] == pytest.approx(100 * len(right[3]) / 12)
     assert ("did not help" in why) is not helped
 
 
-def test_no_more_than_fifty_examples_are_held_out(trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, parts = trained
-    many = [Example(f"{number} abc", "bcd") for number in range(400)]
-    counts: list[int] = []
+@pytest.mark.parametrize(("count", "parts", "size"), [(8, 3, 2), (20, 3, 4), (60, 2, 12), (100, 1, 20), (400, 1, 50)])
+def test_as_many_parts_as_it_takes_to_hold_out_enough(
+    trained, count: int, parts: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, built = trained
+    many = [Example(f"{number} abc", "bcd") for number in range(count)]
+    sizes: list[list[int]] = []
 
     def write(run: Any, parts: Any, episodes: Any, *rest: Any) -> list[list[str]]:
-        counts.append(len(episodes[0].query))
-        return [["bcd"] * counts[-1]]
+        sizes.append([len(episode.query) for episode in episodes])
+        return [["bcd"] * len(episode.query) for episode in episodes]
 
     monkeypatch.setattr(step_choice, "write_queries", write)
-    choose_steps(run, parts, Episode("cat", {}, many, [], index=0), run.recipe.adapting)
-    assert counts == [50] * 4
+    choose_steps(run, built, Episode("cat", {}, many, [], index=0), run.recipe.adapting)
+    assert sizes == [[parts * size], *[[size] * parts] * 3]
 
 
 def test_the_same_examples_choose_the_same(trained) -> None:
