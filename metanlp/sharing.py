@@ -12,7 +12,7 @@ from pathlib import Path
 from metanlp.adaptation import FACTS, existing_folder, read_facts
 from metanlp.card import base_on_the_hub
 from metanlp.checkpoint import MANIFEST, commit
-from metanlp.errors import UserError
+from metanlp.errors import UserError, first_line
 from metanlp.run import Run
 
 ON_THE_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -84,7 +84,7 @@ def _uploaded(folder: Path, name: str) -> str:
         hub.upload_folder(repo_id=name, folder_path=folder, commit_message=f"{folder.name}, adapted with metanlp")
     except (OSError, HTTPError, ValueError) as error:
         raise UserError(
-            f"nothing went to the Hub ({_first_line(error)}); wrote {folder}, push it later with the same command, or with "
+            f"nothing went to the Hub ({first_line(error)}); wrote {folder}, push it later with the same command, or with "
             f"`hf upload {name} {folder}`"
         ) from None
     return address
@@ -98,9 +98,5 @@ def _downloaded(name: str) -> Path:
         return Path(snapshot_download(name, ignore_patterns=UNSAFE))
     except (OSError, HTTPError, ValueError) as error:
         raise UserError(
-            f"there is no folder {name}, and the Hub gives no such adaptation: {_first_line(error)}"
+            f"there is no folder {name}, and the Hub gives no such adaptation: {first_line(error)}"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

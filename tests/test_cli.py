@@ -591,14 +591,14 @@ def test_runs_where_there_are_none(metanlp_: Metanlp, tmp_path: Path) -> None:
 
 def test_doctor_names_versions_device_and_speed(metanlp_: Metanlp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("metanlp.doctor.SECONDS", 0.01)
-    monkeypatch.setitem(__import__("metanlp.doctor").doctor.EXTRAS, "no_such_package", "testing")
+    monkeypatch.setitem(__import__("metanlp.doctor").doctor.EXTRAS, "no_such_package", ("testing", "some"))
     done = metanlp_("doctor")
     assert done.code == 0
     assert "  torch 2." in done.out
     assert "GPU" in done.out
     assert "GFLOP/s" in done.out
-    assert "missing extras" in done.out
-    assert "no_such_package: testing" in done.out
+    assert re.search(r"missing extras \(pip install 'metanlp\[(\w+,)*some\]'\)", done.out)
+    assert "no_such_package: testing (extra some)" in done.out
 
 
 def test_check_measures_with_as_many_shots_as_training_does() -> None:

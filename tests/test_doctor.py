@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from backbones.real_formats import BUILDERS
 
-from metanlp.doctor import text_examination
+from metanlp.doctor import EXTRAS, text_examination
 from metanlp.errors import UserError
 
 FINE = "the cat sat on the mat\na small bird sings in the old garden\n"
@@ -46,6 +48,17 @@ def test_it_says_what_to_do(text: str, model: str, like: str | None, said: list[
     found = text_examination(folder / f"{text}.txt", str(folder / model), other)
     for words in said:
         assert words in found
+
+
+def test_every_extra_brings_what_doctor_says() -> None:
+    known = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    extras = {
+        name: [re.split(r"\W*>=", each)[0] for each in brought]
+        for name, brought in known["optional-dependencies"].items()
+    }
+    for package, (_, extra) in EXTRAS.items():
+        assert package.replace("_", "-") in extras[extra]
+    assert {"demo", "po", "backbones"} == {extra for _, extra in EXTRAS.values()}
 
 
 def test_it_needs_no_weights(folder: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import logging
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,6 @@ def test_an_exported_model_writes_what_our_pipeline_writes(kind: str, runs) -> N
     assert texts_of(translate(TEXTS, batch_size=4)) == ours
     assert texts_of(translate(TEXTS[0])) == ours[:1]
     stream = translate(text for text in TEXTS)
-    assert isinstance(stream, Iterator) or hasattr(stream, "__iter__")
     assert not isinstance(stream, list)
     assert texts_of(stream) == ours
 
