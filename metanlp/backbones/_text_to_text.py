@@ -13,12 +13,13 @@ import torch
 from metanlp.backbones._languages import languages_of
 from metanlp.batch import IGNORED, Batch, pad
 from metanlp.data.types import Prompt
-from metanlp.errors import UserError
+from metanlp.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 NEW_ROWS = "new_rows.json"
+PREFIX = "text_prefix"  # what the source tokenizer's configuration calls the prefix
 TARGET = "target"  # where a tokenizer of the target's own is kept, inside the model's folder
 
 
@@ -87,8 +88,10 @@ class TextToText:
         return [len(row) > self.max_length for row in self._tokens(prompts, "source", whole=True)]
 
     def save(self, folder: Path) -> None:
-        """An ordinary `from_pretrained` folder, in which `rows_added` finds the new rows."""
+        """An ordinary `from_pretrained` folder, in which `open_alone` finds all that belongs to it, `rows_added` the new rows."""
         self.model.save_pretrained(folder)
+        if self.prefix:
+            self.tokenizer.init_kwargs[PREFIX] = self.prefix
         self.tokenizer.save_pretrained(folder)
         if self.target_tokenizer is not self.tokenizer:
             self.target_tokenizer.save_pretrained(folder / TARGET)
@@ -124,6 +127,27 @@ class TextToText:
     def _before(self, row: Prompt, side: str) -> list[int]:
         piece = self.languages.of(row, side)
         return [] if piece is None else [piece]
+
+
+def open_alone(model: Any, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TextToText:
+    """A model without the recipe that made it: prefix and target tokenizer are those that `save` has put beside `tokenizer`.
+
+    UserError where two vocabularies need two tokenizers and the second is not there.
+    """
+    from transformers import AutoTokenizer
+
+    prefix, target = tokenizer.init_kwargs.get(PREFIX, ""), None
+    if model.config.model_type == "encoder-decoder":
+        try:
+            target = AutoTokenizer.from_pretrained(tokenizer.name_or_path, subfolder=TARGET)
+        except (OSError, ValueError) as error:
+            sizes = [side.vocab_size for side in (model.config.encoder, model.config.decoder)]
+            if sizes[0] != sizes[1]:
+                raise UserError(
+                    f"the model reads with {sizes[0]:,} pieces and writes with {sizes[1]:,}, and {tokenizer.name_or_path!r} has no "
+                    f"tokenizer of the latter in {TARGET}/; give the folder that a run saved: {first_line(error)}"
+                ) from None
+    return TextToText(model, tokenizer, max_length, target_tokenizer=target, prefix=prefix)
 
 
 def rows_added(folder: Path) -> list[int]:

@@ -58,7 +58,7 @@ class EncoderDecoder(Options):
         model = self._with_decoder(encoder, target, seed)
         if self.trim:  # now: putting the two sides together draws every weight anew that did not come from a file
             tokenizer = trim(model.encoder, tokenizer, self._read_by_encoder(prompts()))
-        TextToText(model, tokenizer, self.max_length, target_tokenizer=target).save(folder)
+        TextToText(model, tokenizer, self.max_length, target_tokenizer=target, prefix=self.prefix).save(folder)
 
     def extend(self, folder: Path, additions: Additions) -> None:
         """UserError: there is nothing to add."""
@@ -136,6 +136,7 @@ class EncoderDecoder(Options):
             decoder_start_token_id=target.pad_token_id,
             forced_eos_token_id=None,
         )
+        encoder.config._name_or_path = ""  # kept inside the model's configuration, where nobody needs it
         encoder.config.hidden_dropout_prob = encoder.config.attention_probs_dropout_prob = 0.0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of("encoder_decoder", seed) % 2**63)
