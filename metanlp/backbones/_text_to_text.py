@@ -13,7 +13,7 @@ import torch
 from metanlp.backbones._languages import languages_of
 from metanlp.batch import IGNORED, Batch, pad
 from metanlp.data.types import Prompt
-from metanlp.errors import UserError, first_line
+from metanlp.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -140,12 +140,12 @@ def open_alone(model: Any, tokenizer: PreTrainedTokenizerBase, max_length: int) 
     if model.config.model_type == "encoder-decoder":
         try:
             target = AutoTokenizer.from_pretrained(tokenizer.name_or_path, subfolder=TARGET)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError):
             sizes = [side.vocab_size for side in (model.config.encoder, model.config.decoder)]
             if sizes[0] != sizes[1]:
                 raise UserError(
-                    f"the model reads with {sizes[0]:,} pieces and writes with {sizes[1]:,}, and {tokenizer.name_or_path!r} has no "
-                    f"tokenizer of the latter in {TARGET}/; give the folder that a run saved: {first_line(error)}"
+                    f"the model reads with {sizes[0]:,} pieces and writes with {sizes[1]:,}, and {tokenizer.name_or_path!r} has "
+                    f"no tokenizer of the latter in {TARGET}/; give a folder that a run has saved, for the tokenizer too"
                 ) from None
     return TextToText(model, tokenizer, max_length, target_tokenizer=target, prefix=prefix)
 

@@ -91,5 +91,5 @@ class TextToTextPipeline(Pipeline):
     def postprocess(self, model_outputs: Any, **_: Any) -> dict[str, str]:
         pieces = model_outputs["output_ids"][0]
         decode = self.backbone.target_tokenizer.decode
-        text = decode(pieces, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        text: Any = decode(pieces, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return {"translation_text": "" if model_outputs["empty"] else text}
