@@ -1,7 +1,8 @@
-"""What `metanlp doctor --text` says of a tokenizer in the Hub's format."""
+"""What `metanlp doctor` says of extras and cores and, with `--text`, of a tokenizer in the Hub's format."""
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from backbones.real_formats import BUILDERS
 
-from metanlp.doctor import EXTRAS, text_examination
+from metanlp.doctor import EXTRAS, cores, text_examination
 from metanlp.errors import UserError
 
 FINE = "the cat sat on the mat\na small bird sings in the old garden\n"
@@ -71,3 +72,9 @@ def test_it_needs_no_weights(folder: Path, tmp_path: Path) -> None:
 def test_no_such_backbone(folder: Path) -> None:
     with pytest.raises(UserError, match="'no-such/model' is neither a folder nor a reachable Hub model"):
         text_examination(folder / "fine.txt", "no-such/model")
+
+
+def test_workers_are_the_cores_it_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cores() == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert cores() == os.cpu_count()
