@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metanlp.adaptation import FACTS, existing_folder, read_facts
+from metanlp.adaptation import existing_folder, read_facts
 from metanlp.checkpoint import CARD, MANIFEST, commit
 from metanlp.errors import UserError, first_line
 from metanlp.run import Run
@@ -82,11 +82,14 @@ def _prepare(source: Path, folder: Path, card: str | None) -> bool:
 
 
 def _require_its_own(folder: Path) -> None:
-    """UserError where a folder holds anything but an adaptation: pushing replaces all of it."""
+    """UserError where a folder holds anything but what was pushed there before: pushing replaces all of it."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    if not (folder / FACTS).is_file():
-        raise UserError(f"{folder} has something else in it; choose a folder of its own for the adaptation")
+    if not (folder / CARD_AS_PUSHED).is_file():
+        raise UserError(
+            f"{folder} has something else in it than a push has left; choose a folder of its own for the adaptation, or "
+            "remove what is there"
+        )
     read_facts(folder)
     named = {*json.loads((folder / MANIFEST).read_text(encoding="utf-8")), MANIFEST, CARD}
     others = sorted({path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()} - named)

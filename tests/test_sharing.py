@@ -90,7 +90,7 @@ def test_a_card_is_written_with_every_adaptation(kind: str, runs) -> None:
     assert "{" not in text
 
 
-def test_a_model_of_the_hub_is_named_as_the_base(runs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_the_hub_is_named_as_the_base(runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from metanlp.adaptation import read_facts
     from metanlp.card import model_card
 
@@ -100,6 +100,12 @@ def test_a_model_of_the_hub_is_named_as_the_base(runs, monkeypatch: pytest.Monke
     text = model_card(run, parts, read_facts(find_adaptation(run, "cat")))
     assert front(text)["base_model"] == "facebook/nllb-200-distilled-600M"
     assert 'from_pretrained("facebook/nllb-200-distilled-600M")' in text
+    (tmp_path / "nllb").mkdir()
+    monkeypatch.setattr(Run, "base", str(tmp_path / "nllb"))
+    text = model_card(run, parts, read_facts(find_adaptation(run, "cat")))
+    assert "base_model" not in front(text)
+    assert 'from_pretrained("your nllb")' in text
+    assert str(tmp_path) not in text
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -377,5 +383,9 @@ def test_a_folder_in_use_is_not_overwritten(runs, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="has something else in it"):
             push_adaptation(runs("lora"), "cat", str(to))
     assert (tmp_path / "letters.txt").read_text() == "dear Anna"
+    copied = tmp_path / "copied"  # not by a push: nobody knows whether its card is edited
+    shutil.copytree(runs("lora").place / "adaptations" / "cat", copied)
+    with pytest.raises(UserError, match="has something else in it"):
+        push_adaptation(runs("lora"), "cat", str(copied))
     with pytest.raises(UserError, match="no adaptation 'dog'"):
         push_adaptation(runs("lora"), "dog", str(tmp_path / "new"))

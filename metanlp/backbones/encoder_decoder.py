@@ -136,11 +136,11 @@ class EncoderDecoder(Options):
             decoder_start_token_id=target.pad_token_id,
             forced_eos_token_id=None,
         )
-        encoder.config._name_or_path = ""  # kept inside the model's configuration, where nobody needs it
         encoder.config.hidden_dropout_prob = encoder.config.attention_probs_dropout_prob = 0.0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of("encoder_decoder", seed) % 2**63)
             model = EncoderDecoderModel(encoder=encoder, decoder=MBartForCausalLM(config))
+        model.config.encoder._name_or_path = ""  # would be saved, and may be a folder of this machine
         marks = {
             "pad_token_id": target.pad_token_id,
             "eos_token_id": target.eos_token_id,

@@ -158,7 +158,7 @@ def on_an_encoder(tmp_path: Path) -> tuple[Path, Any]:
     e5(tmp_path / "encoder")
     sizes: dict[str, Any] = {"vocabulary": 300, "width": 24, "heads": 2, "feed_forward": 24, "layers": 1}
     options = EncoderDecoder(encoder=str(tmp_path / "encoder"), prefix="a bird: ", max_length=40, **sizes)
-    options.prepare(tmp_path / "drawn", lambda: [Prompt(text, "größe drei") for text in SENTENCES], 0)
+    options.prepare(tmp_path / "drawn", lambda *_: [Prompt(text, "größe drei") for text in SENTENCES], 0)
     backbone = options.open(str(tmp_path / "drawn"))
     torch.manual_seed(0)
     with torch.no_grad():
