@@ -140,7 +140,7 @@ class EncoderDecoder(Options):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of("encoder_decoder", seed) % 2**63)
             model = EncoderDecoderModel(encoder=encoder, decoder=MBartForCausalLM(config))
-        model.config.encoder._name_or_path = ""  # would be saved, and may be a folder of this machine
+        encoder.config._name_or_path = ""  # would be saved, and may be a folder of this machine
         marks = {
             "pad_token_id": target.pad_token_id,
             "eos_token_id": target.eos_token_id,
