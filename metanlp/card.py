@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metanlp.backbones._text_to_text import TARGET
 from metanlp.data.types import Example
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ LICENCES = (  # those that the Hub knows; any other is "other", with a name
     *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "odc-by", "odbl", "gpl-3.0"),
     *(f"cc-by{kind}-{version}" for kind in ("", "-sa", "-nc", "-nc-sa", "-nd") for version in ("2.0", "3.0", "4.0")),
 )
-PIPELINES = {"translation": "translation", "dialogue": "text-generation", "classification": "text-classification"}
 
 TEXT = """# {name}
 
@@ -71,9 +71,11 @@ WITH_PEFT = """With plain PEFT:
 
 ```python
 from peft import PeftModel
-from transformers import AutoModelForSeq2SeqLM
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-model = PeftModel.from_pretrained(AutoModelForSeq2SeqLM.from_pretrained("{base}"), "this folder, or its name on the Hub")
+model = AutoModelForSeq2SeqLM.from_pretrained("{base}")
+model = PeftModel.from_pretrained(model, "this folder, or its name on the Hub")
+tokenizer = AutoTokenizer.from_pretrained("{base}"){target}
 ```"""
 
 WITH_TRANSFORMERS = """With plain transformers:
@@ -82,8 +84,10 @@ WITH_TRANSFORMERS = """With plain transformers:
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 model = AutoModelForSeq2SeqLM.from_pretrained("this folder, or its name on the Hub")
-tokenizer = AutoTokenizer.from_pretrained("this folder, or its name on the Hub")
+tokenizer = AutoTokenizer.from_pretrained("this folder, or its name on the Hub"){target}
 ```"""
+WITH_TARGET = """  # of what is read
+target_tokenizer = AutoTokenizer.from_pretrained("{where}", subfolder="{folder}")  # of what is written"""
 
 
 def model_card(run: Run, parts: Parts, made: Adaptation) -> str:
@@ -91,17 +95,17 @@ def model_card(run: Run, parts: Parts, made: Adaptation) -> str:
     from huggingface_hub import ModelCardData
 
     facts, base = parts.collection.facts, base_on_the_hub(run)
-    adapter = parts.learner.fast.stackable
+    adapter = run.fast_weights.beside_a_base
     data = ModelCardData(
         base_model=base,
         library_name="peft" if adapter else "transformers",
-        pipeline_tag=PIPELINES[facts.family],
+        pipeline_tag=run.recipe.task.pipeline_tag,
         language=_languages(made.task_info) or None,
         tags=["metanlp", "meta-learning", "few-shot"],
         datasets=HUB_DATASET.findall(facts.source) or None,
         metrics=sorted({_metric(each) for each in made.scores}) or None,
         model_name=made.name,
-        eval_results=_results(made, facts.family) or None,
+        eval_results=_results(made, run.recipe.task.pipeline_tag) or None,
         **_licence(facts),
     )
     text = TEXT.format(
@@ -118,8 +122,9 @@ def model_card(run: Run, parts: Parts, made: Adaptation) -> str:
         licence=facts.licence,
         attribution=f" Attribution: {facts.attribution}." if facts.attribution else "",
         scores=_scores(made),
-        plain=(WITH_PEFT if adapter else WITH_TRANSFORMERS).format(base=base or "the folder `backbone` of the run"),
-        prompt=run.recipe.task.prompt_of(made.name, made.task_info, Example("a text", "")).input,
+        plain=_plain(run, parts, adapter),
+        prompt=parts.backbone.prefix
+        + run.recipe.task.prompt_of(made.name, made.task_info, Example("a text", "")).input,
     )
     return f"---\n{data.to_yaml()}\n---\n\n{text}"
 
@@ -127,6 +132,18 @@ def model_card(run: Run, parts: Parts, made: Adaptation) -> str:
 def base_on_the_hub(run: Run) -> str | None:
     """The backbone's name on the Hub; None where it is a folder of this machine, which nobody else has."""
     return None if Path(run.base).exists() else run.base
+
+
+def _plain(run: Run, parts: Parts, adapter: bool) -> str:
+    """How the libraries that metanlp stands on load it."""
+    base, folder = base_on_the_hub(run), Path(run.base)
+    if base is None:  # said without this machine's folders
+        home = run.folder.resolve()
+        base = f"RUN/{folder.relative_to(home).as_posix()}" if folder.is_relative_to(home) else f"your {folder.name}"
+    where = base if adapter else "this folder, or its name on the Hub"
+    two = parts.backbone.target_tokenizer is not parts.backbone.tokenizer
+    target = WITH_TARGET.format(where=where, folder=TARGET) if two else ""
+    return (WITH_PEFT if adapter else WITH_TRANSFORMERS).format(base=base, target=target)
 
 
 def _scores(made: Adaptation) -> str:
@@ -140,12 +157,12 @@ def _scores(made: Adaptation) -> str:
     return "On examples of the same task that it did not learn from:\n\n" + head + "\n".join(rows)
 
 
-def _results(made: Adaptation, family: str) -> list[Any]:
+def _results(made: Adaptation, tag: str) -> list[Any]:
     from huggingface_hub import EvalResult
 
     return [
         EvalResult(
-            task_type=PIPELINES[family],
+            task_type=tag,
             dataset_type=made.name,
             dataset_name=f"{score['examples']} examples that it did not learn from",
             metric_type=_metric(metric),

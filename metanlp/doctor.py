@@ -18,7 +18,13 @@ from metanlp.registry import BACKBONES
 from metanlp.tokens import coverage_by
 
 NEEDED = ("torch", "transformers", "datasets", "accelerate", "peft", "sentencepiece", "sacrebleu")
-EXTRAS = {"matplotlib": "plots in reports", "unicode_rbnf": "the demo's data", "tensorboard": "curves while training"}
+EXTRAS = {  # a package -> what it is for, and the extra of metanlp that brings it
+    "matplotlib": ("plots in reports", "demo"),
+    "unicode_rbnf": ("the demo's data", "demo"),
+    "tensorboard": ("curves while training", "demo"),
+    "polib": ("gettext catalogues", "po"),
+    "gguf": ("data_scripts/backbones.py", "backbones"),
+}
 SIZE, SECONDS = 1024, 0.3
 NEW_PIECES = 500  # that are tried
 LINES_READ = 10_000  # of a text, evenly over it
@@ -38,9 +44,13 @@ def examination() -> str:
         lines.append(
             f"matrix products in {precision}: {_gigaflops(dtype):,.0f} GFLOP/s, threads: {torch.get_num_threads()}"
         )
-    missing = [f"  {name}: {use}" for name, use in EXTRAS.items() if find_spec(name) is None]
-    head = "missing extras (pip install 'metanlp[demo]'):" if missing else "all extras of the demo are there"
-    lines += [head, *missing]
+    missing = {name: EXTRAS[name] for name in EXTRAS if find_spec(name) is None}
+    if missing:
+        extras = ",".join(dict.fromkeys(extra for _, extra in missing.values()))
+        lines.append(f"missing extras (pip install 'metanlp[{extras}]'):")
+        lines += [f"  {name}: {use} (extra {extra})" for name, (use, extra) in missing.items()]
+    else:
+        lines.append("all extras are there")
     return "\n".join(lines)
 
 

@@ -30,6 +30,11 @@ class Problems:
             raise UserError("\n  ".join([f"{self.subject}: {count}", *self.found]))
 
 
+def first_line(error: Exception) -> str:
+    """What an error says first; its class where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def did_you_mean(asked: str, known: Iterable[str]) -> str:
     """` (did you mean 'x'?)`, or nothing where no known name is near."""
     near = difflib.get_close_matches(asked, list(known), n=1, cutoff=0.6)

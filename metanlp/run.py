@@ -115,11 +115,6 @@ class Run:
         return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
     @property
-    def algorithm(self) -> Any:
-        """The stage's algorithm, adapting as the recipe says."""
-        return self.recipe.stages[self.stage].algorithm.retuned(self.recipe.adapting_of(self.stage))
-
-    @property
     def fast_weights(self) -> Any:
         """Which weights the stage trains, and a task makes its own."""
         return self.recipe.fast_weights_of(self.stage)

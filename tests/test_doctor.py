@@ -1,13 +1,16 @@
-"""What `metanlp doctor --text` says of a tokenizer in the Hub's format."""
+"""What `metanlp doctor` says of extras and cores and, with `--text`, of a tokenizer in the Hub's format."""
 
 from __future__ import annotations
 
+import os
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from backbones.real_formats import BUILDERS
 
-from metanlp.doctor import text_examination
+from metanlp.doctor import EXTRAS, cores, text_examination
 from metanlp.errors import UserError
 
 FINE = "the cat sat on the mat\na small bird sings in the old garden\n"
@@ -48,6 +51,17 @@ def test_it_says_what_to_do(text: str, model: str, like: str | None, said: list[
         assert words in found
 
 
+def test_every_extra_brings_what_doctor_says() -> None:
+    known = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    extras = {
+        name: [re.split(r"\W*>=", each)[0] for each in brought]
+        for name, brought in known["optional-dependencies"].items()
+    }
+    for package, (_, extra) in EXTRAS.items():
+        assert package.replace("_", "-") in extras[extra]
+    assert {"demo", "po", "backbones"} == {extra for _, extra in EXTRAS.values()}
+
+
 def test_it_needs_no_weights(folder: Path, tmp_path: Path) -> None:
     for path in (folder / "nllb").glob("tok*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -58,3 +72,9 @@ def test_it_needs_no_weights(folder: Path, tmp_path: Path) -> None:
 def test_no_such_backbone(folder: Path) -> None:
     with pytest.raises(UserError, match="'no-such/model' is neither a folder nor a reachable Hub model"):
         text_examination(folder / "fine.txt", "no-such/model")
+
+
+def test_workers_are_the_cores_it_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cores() == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert cores() == os.cpu_count()

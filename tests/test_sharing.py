@@ -3,43 +3,61 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
+from backbones.real_formats import e5
 from makers import cipher, plain_recipe, write_collection
 
 import metanlp
 from metanlp.adaptation import adapt, load_adaptation
 from metanlp.config.load import build_recipe
+from metanlp.config.recipe import TaskOptions
 from metanlp.data.types import Example
 from metanlp.errors import UserError
 from metanlp.evaluation import measure
+from metanlp.registry import TASKS
 from metanlp.run import Run
-from metanlp.sharing import find_adaptation, push_adaptation
+from metanlp.sharing import _prepare, find_adaptation, push_adaptation
 from metanlp.training import meta_train
 
+KINDS = ["lora", "full", "lora on e5", "full on e5"]
 WORDS = ["abc", "bad", "cafe", "dead", "beef", "fade", "gab", "hag", "egg", "face", "bag", "cab"]
 EXAMPLES = [Example(f"{word} secret", cipher(3, word)) for word in WORDS]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
-    """A trained run of each kind of fast weights, adapted to `cat`."""
+    """A trained run of each kind of fast weights, adapted to `cat`; "... on e5" stands on an encoder with a new decoder."""
     home, made = tmp_path_factory.mktemp("runs"), {}
     ciphers = write_collection(home / "ciphers")
     facts = (ciphers / "collection.yaml").read_text().replace("CC0", "CC-BY-4.0")
     facts = facts.replace("made by a test", "https://huggingface.co/datasets/some/words, made by a test")
     (ciphers / "collection.yaml").write_text(facts + "attribution: Anna Test\n")
 
+    def on_e5(raw: dict[str, Any]) -> None:
+        if not (home / "encoder").exists():
+            (home / "encoder").mkdir()
+            e5(home / "encoder")
+        sizes = {"vocabulary": 300, "width": 24, "heads": 2, "feed_forward": 24, "layers": 1, "max_length": 40}
+        raw["backbone"] = {"kind": "encoder_decoder", "encoder": str(home / "encoder"), "prefix": "query: ", **sizes}
+        if raw["fast_weights"] == "lora":  # on the model that another stage has made
+            start = {"algorithm": "joint", "fast_weights": "full", "train": {"steps": 3}}
+            raw["stages"] = {"start": start, "meta": {"after": "start", **raw["stages"]["meta"]}}
+
     def run(kind: str) -> Run:
         if kind not in made:
             raw = plain_recipe(ciphers)
-            raw["fast_weights"] = kind
-            made[kind] = Run.open(meta_train(build_recipe(raw), home / kind))
+            raw["fast_weights"] = kind.split()[0]
+            if kind.endswith("on e5"):
+                on_e5(raw)
+            made[kind] = Run.open(meta_train(build_recipe(raw), home / kind.replace(" ", "-")))
             info = {"source_language": "eng_Latn", "target_language": "qu", "language": "Quechua"}
             adapt(made[kind], EXAMPLES, name="cat", info=info)
         return made[kind]
@@ -72,7 +90,7 @@ def test_a_card_is_written_with_every_adaptation(kind: str, runs) -> None:
     assert "{" not in text
 
 
-def test_a_model_of_the_hub_is_named_as_the_base(runs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_the_hub_is_named_as_the_base(runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from metanlp.adaptation import read_facts
     from metanlp.card import model_card
 
@@ -82,6 +100,50 @@ def test_a_model_of_the_hub_is_named_as_the_base(runs, monkeypatch: pytest.Monke
     text = model_card(run, parts, read_facts(find_adaptation(run, "cat")))
     assert front(text)["base_model"] == "facebook/nllb-200-distilled-600M"
     assert 'from_pretrained("facebook/nllb-200-distilled-600M")' in text
+    (tmp_path / "nllb").mkdir()
+    monkeypatch.setattr(Run, "base", str(tmp_path / "nllb"))
+    text = model_card(run, parts, read_facts(find_adaptation(run, "cat")))
+    assert "base_model" not in front(text)
+    assert 'from_pretrained("your nllb")' in text
+    assert str(tmp_path) not in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_card_says_works_as_it_stands(kind: str, runs) -> None:
+    """Its code for plain transformers or PEFT, on the text that it says the model reads, against our pipeline."""
+    run = runs(kind)
+    folder = run.place / "adaptations" / "cat"
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", card, re.S)[-1]
+    there: dict[str, Any] = {}
+    exec(code.replace("this folder, or its name on the Hub", str(folder)).replace('"RUN/', f'"{run.folder}/'), there)
+    (read,) = re.findall(r"Of `a text` the model reads `(.*)`;", card)
+    assert read == ("query: a text" if kind.endswith("on e5") else "a text")
+    pieces = there["tokenizer"](read, return_tensors="pt")
+    ids = {name: pieces[name] for name in ("input_ids", "attention_mask")}
+    written = there["model"].eval().generate(**ids, num_beams=1, do_sample=False, max_new_tokens=6)
+    text = there.get("target_tokenizer", there["tokenizer"]).decode(written[0], skip_special_tokens=True)
+    translate = metanlp.pipeline("translation", run, adaptation="cat", device="cpu", num_beams=1, max_new_tokens=6)
+    assert translate("a text") == [{"translation_text": text}]
+
+
+def test_a_task_family_of_ones_own_has_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TASKS, "_classes", dict(TASKS._classes))
+
+    @TASKS.register("riddles")
+    class Riddles(TASKS.get("translation")):
+        pipeline_tag = "question-answering"
+
+    ciphers = write_collection(tmp_path / "ciphers")
+    facts = (ciphers / "collection.yaml").read_text()
+    (ciphers / "collection.yaml").write_text(facts.replace("family: translation", "family: riddles"))
+    raw = plain_recipe(ciphers)
+    raw["task"]["kind"] = "riddles"
+    run = Run.open(meta_train(build_recipe(raw), tmp_path / "run"))
+    adapt(run, EXAMPLES[:4], name="cat")
+    text = (run.place / "adaptations" / "cat" / "README.md").read_text(encoding="utf-8")
+    assert front(text)["pipeline_tag"] == "question-answering"
+    assert TaskOptions.pipeline_tag == "text-generation"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +204,7 @@ def test_pushed_to_a_folder_and_loaded_from_it(kind: str, runs, tmp_path: Path) 
     push_adaptation(run, "cat", str(folder))  # again, over itself
 
 
-@pytest.mark.parametrize("kind", ["lora", "full"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_nothing_of_this_machine_and_no_example_goes_along(kind: str, runs, tmp_path: Path) -> None:
     run = runs(kind)
     push_adaptation(run, "cat", str(tmp_path / "out"))
@@ -153,6 +215,27 @@ def test_nothing_of_this_machine_and_no_example_goes_along(kind: str, runs, tmp_
         assert str(run.folder.parent).encode() not in content, path
         if path.name not in ("tokenizer.json",):
             assert b"secret" not in content, path
+    parts = run.trained("cpu")
+    _, here = load_adaptation(run, parts, "cat")
+    _, there = load_adaptation(run, parts, tmp_path / "out")
+    assert all(torch.equal(here[name], there[name]) for name in here)
+
+
+def test_older_models_note_where_their_encoder_was(runs, tmp_path: Path) -> None:
+    from transformers import AutoModelForSeq2SeqLM
+
+    run = runs("full on e5")
+    source = tmp_path / "source"
+    shutil.copytree(run.place / "adaptations" / "cat", source)
+    config = json.loads((source / "config.json").read_text())
+    config["encoder"]["_name_or_path"] = str(run.folder.parent / "encoder")
+    config["decoder"]["_name_or_path"] = "user/on-the-hub"
+    (source / "config.json").write_text(json.dumps(config))
+    out = tmp_path / "out"
+    _prepare(source, out, None)
+    config = json.loads((out / "config.json").read_text())
+    assert (config["encoder"]["_name_or_path"], config["decoder"]["_name_or_path"]) == (None, "user/on-the-hub")
+    AutoModelForSeq2SeqLM.from_pretrained(out)
 
 
 def test_plain_peft_loads_what_was_pushed(runs, tmp_path: Path) -> None:
@@ -179,6 +262,61 @@ def test_the_card_may_be_edited_and_nothing_else(runs, tmp_path: Path) -> None:
     (folder / "adaptation.json").write_text(json.dumps({**facts, "examples": 10_000}))
     with pytest.raises(UserError, match="was altered since it was saved"):
         load_adaptation(run, run.trained("cpu"), folder)
+
+
+def test_pushed_again_it_takes_nothing_away(runs, tmp_path: Path) -> None:
+    run, folder = runs("lora"), tmp_path / "out"
+    card = run.place / "adaptations" / "cat" / "README.md"
+    generated = card.read_text(encoding="utf-8")
+    assert not push_adaptation(run, "cat", str(folder)).edited
+    card.write_text(generated + "Of letters.\n", encoding="utf-8")  # the run's own is the one to edit
+    again = push_adaptation(run, "cat", str(folder))
+    card.write_text(generated, encoding="utf-8")
+    assert (again.card, again.edited) == (card, False)
+    assert (folder / "README.md").read_text(encoding="utf-8") == generated + "Of letters.\n"
+    (folder / "README.md").write_text("# Mine\n", encoding="utf-8")
+    for _ in range(2):
+        assert push_adaptation(run, "cat", str(folder)).edited
+        assert (folder / "README.md").read_text(encoding="utf-8") == "# Mine\n"
+    for other in (".git/HEAD", "notes.txt"):
+        (folder / other).parent.mkdir(exist_ok=True)
+        (folder / other).write_text("dear to somebody")
+        with pytest.raises(UserError, match=rf"has other files beside its adaptation \({re.escape(other)}\)"):
+            push_adaptation(run, "cat", str(folder))
+        assert (folder / other).read_text() == "dear to somebody"
+        (folder / other).unlink()
+
+
+class Hub:
+    """The Hub's calls that pushing makes, for one repository in a folder."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def create_repo(self, name: str, **_: Any) -> str:
+        return f"https://hub/{name}"
+
+    def upload_folder(self, *, folder_path: Path, **_: Any) -> None:
+        shutil.copytree(folder_path, self.place, dirs_exist_ok=True)
+
+    def snapshot_download(self, name: str, **_: Any) -> str:
+        if not self.place.exists():
+            raise FileNotFoundError(name)
+        return str(self.place)
+
+
+def test_a_card_edited_on_the_hub_stays(runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = Hub(tmp_path / "hub")
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: hub)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", hub.snapshot_download)
+    run = runs("lora")
+    shutil.rmtree(run.place / "published", ignore_errors=True)
+    assert not push_adaptation(run, "cat", "anna/cat").edited
+    (hub.place / "README.md").write_text("# Mine\n", encoding="utf-8")
+    for _ in range(2):
+        assert push_adaptation(run, "cat", "anna/cat").edited
+        assert (hub.place / "README.md").read_text(encoding="utf-8") == "# Mine\n"
+    shutil.rmtree(run.place / "published")
 
 
 def test_a_foreign_one_is_refused_and_says_why(runs, tmp_path: Path) -> None:
@@ -245,5 +383,9 @@ def test_a_folder_in_use_is_not_overwritten(runs, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="has something else in it"):
             push_adaptation(runs("lora"), "cat", str(to))
     assert (tmp_path / "letters.txt").read_text() == "dear Anna"
+    copied = tmp_path / "copied"  # not by a push: nobody knows whether its card is edited
+    shutil.copytree(runs("lora").place / "adaptations" / "cat", copied)
+    with pytest.raises(UserError, match="has something else in it"):
+        push_adaptation(runs("lora"), "cat", str(copied))
     with pytest.raises(UserError, match="no adaptation 'dog'"):
         push_adaptation(runs("lora"), "dog", str(tmp_path / "new"))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 NEW_ROWS = "new_rows.json"
+PREFIX = "text_prefix"  # what the source tokenizer's configuration calls the prefix
 TARGET = "target"  # where a tokenizer of the target's own is kept, inside the model's folder
 
 
@@ -88,8 +89,10 @@ class TextToText:
         return [len(row) > self.max_length for row in rows]
 
     def save(self, folder: Path) -> None:
-        """An ordinary `from_pretrained` folder, in which `rows_added` finds the new rows."""
+        """An ordinary `from_pretrained` folder, in which `open_alone` finds all that belongs to it, `rows_added` the new rows."""
         self.model.save_pretrained(folder)
+        if self.prefix:
+            self.tokenizer.init_kwargs[PREFIX] = self.prefix
         self.tokenizer.save_pretrained(folder)
         if self.target_tokenizer is not self.tokenizer:
             self.target_tokenizer.save_pretrained(folder / TARGET)
@@ -125,6 +128,27 @@ class TextToText:
     def _before(self, row: Prompt, side: str) -> list[int]:
         piece = self.languages.of(row, side)
         return [] if piece is None else [piece]
+
+
+def open_alone(model: Any, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TextToText:
+    """A model without the recipe that made it: prefix and target tokenizer are those that `save` has put beside `tokenizer`.
+
+    UserError where two vocabularies need two tokenizers and the second is not there.
+    """
+    from transformers import AutoTokenizer
+
+    prefix, target = tokenizer.init_kwargs.get(PREFIX, ""), None
+    if model.config.model_type == "encoder-decoder":
+        try:
+            target = AutoTokenizer.from_pretrained(tokenizer.name_or_path, subfolder=TARGET)
+        except (OSError, ValueError):
+            sizes = [side.vocab_size for side in (model.config.encoder, model.config.decoder)]
+            if sizes[0] != sizes[1]:
+                raise UserError(
+                    f"the model reads with {sizes[0]:,} pieces and writes with {sizes[1]:,}, and {tokenizer.name_or_path!r} has "
+                    f"no tokenizer of the latter in {TARGET}/; give a folder that a run has saved, for the tokenizer too"
+                ) from None
+    return TextToText(model, tokenizer, max_length, target_tokenizer=target, prefix=prefix)
 
 
 def rows_added(folder: Path) -> list[int]:

@@ -62,7 +62,7 @@ class EncoderDecoder(Options):
         model = self._with_decoder(encoder, target, seed)
         if self.trim:  # now: putting the two sides together draws every weight anew that did not come from a file
             tokenizer = trim(model.encoder, tokenizer, self._read_by_encoder(prompts(None)))
-        TextToText(model, tokenizer, self.max_length, target_tokenizer=target).save(folder)
+        TextToText(model, tokenizer, self.max_length, target_tokenizer=target, prefix=self.prefix).save(folder)
 
     def extend(self, additions: Additions) -> TextToText | None:
         """UserError: there is nothing to add."""
@@ -158,6 +158,7 @@ class EncoderDecoder(Options):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of("encoder_decoder", seed) % 2**63)
             model = EncoderDecoderModel(encoder=encoder, decoder=MBartForCausalLM(config))
+        encoder.config._name_or_path = ""  # would be saved, and may be a folder of this machine
         marks = {
             "pad_token_id": target.pad_token_id,
             "eos_token_id": target.eos_token_id,

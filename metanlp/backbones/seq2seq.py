@@ -9,7 +9,7 @@ from pydantic import Field
 
 from metanlp.config.languages import Additions
 from metanlp.config.options import Options
-from metanlp.errors import UserError
+from metanlp.errors import UserError, first_line
 from metanlp.registry import BACKBONES
 
 if TYPE_CHECKING:
@@ -75,7 +75,6 @@ class Seq2Seq(Options):
         try:
             return cls.from_pretrained(where, revision=revision, trust_remote_code=False, **options)
         except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
-                f"backbone.model {where!r} is neither a folder nor a reachable Hub model: {reason}"
+                f"backbone.model {where!r} is neither a folder nor a reachable Hub model: {first_line(error)}"
             ) from error

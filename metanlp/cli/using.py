@@ -94,11 +94,12 @@ def push(
     from metanlp.sharing import push_adaptation
 
     pushed = push_adaptation(Run.open(run), adaptation, to)
-    card = pushed.folder / "README.md"
     if pushed.address is None:
-        print(f"wrote {pushed.folder}\n  its card: {card}")
+        print(f"wrote {pushed.folder}")
     else:
-        print(f"pushed {adaptation} to {pushed.address}, private where it is new; its card was made from {card}")
+        print(f"pushed {adaptation} to {pushed.address}, private where it is new")
+    stayed = "; the card there was edited, and stayed as it was" if pushed.edited else ""
+    print(f"  its card: {pushed.card}, of which every push takes a copy{stayed}")
     print(f"  use it:   metanlp translate {run} --adaptation {to if '/' in to else f'./{to}'}")
 
 

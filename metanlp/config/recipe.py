@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -60,6 +60,8 @@ class Adapting(Options):
 
 class TaskOptions(Options):
     """The base of a task family's options."""
+
+    pipeline_tag: ClassVar[str] = "text-generation"  # what the Hugging Face Hub calls what its models do
 
     def additions(self) -> Additions:
         """What a pretrained model's vocabulary lacks for these tasks; nothing, unless a family says otherwise."""

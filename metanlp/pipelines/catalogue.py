@@ -17,7 +17,7 @@ from metanlp.pipelines._po_file import PoFile
 from metanlp.pipelines.translation import Translation, TranslationPipeline
 from metanlp.progress import progress
 
-PLURALS = re.compile(r"nplurals\s*=\s*(\d+)\s*;\s*plural\s*=\s*([^;]+)")
+PLURALS = re.compile(r"nplurals\s*=\s*\d+\s*;\s*plural\s*=\s*([^;]+)")
 NUMBERS = range(200)  # enough to meet every plural form
 
 
@@ -50,14 +50,14 @@ class Filled:
 
 
 class Catalogue:
-    """`examples` are pairs to learn from, `unfit` how many others there were; `gaps` are what is to be translated."""
+    """`examples` are pairs to learn from, `gaps` what is to be translated."""
 
     def __init__(self, path: Path) -> None:
         self.file = PoFile(path)
         self.forms = _numbers_by_form(self.file)
         language = self.file.facts.get("Language")
         self.info = {"target_language": language} if language else {}
-        self.examples, self.unfit = self._pairs()
+        self.examples = self._pairs()
         self.gaps = [gap for number in range(len(self.file.entries)) for gap in self._gaps(number)]
 
     def fill(self, translations: Sequence[Translation]) -> Filled:
@@ -87,18 +87,15 @@ class Catalogue:
             raise Lost(f"its translation cannot be written in {self.file.encoding}") from None
         return text
 
-    def _pairs(self) -> tuple[list[Example], int]:
+    def _pairs(self) -> list[Example]:
         pairs: dict[tuple[str, str], None] = {}
-        unfit = 0
         for entry in self.file.entries:
             for form, target in _forms_of(entry) if entry.translated() else ():
                 source = self._source(entry, form)
                 pair = mask_both(source, target) if mask(source).has_words else None
-                if pair is None:
-                    unfit += 1
-                else:
+                if pair is not None:
                     pairs.setdefault(pair)
-        return [Example(source, target) for source, target in pairs], unfit
+        return [Example(source, target) for source, target in pairs]
 
     def _gaps(self, number: int) -> list[Gap]:
         entry = self.file.entries[number]
@@ -146,7 +143,7 @@ def _numbers_by_form(file: PoFile) -> Mapping[int, list[int]]:
     if not found or "EXPRESSION" in said:
         return {}
     try:
-        form_of = c2py(found[2].strip())
+        form_of = c2py(found[1].strip())
         forms: dict[int, list[int]] = {}
         for number in NUMBERS:
             forms.setdefault(form_of(number), []).append(number)

@@ -8,7 +8,8 @@ from typing import Any
 from transformers import AutoModelForSeq2SeqLM, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from metanlp.backbones._text_to_text import TextToText
+from metanlp.backbones._languages import spelt
+from metanlp.backbones._text_to_text import open_alone
 from metanlp.pipelines._inputs import texts_of, too_long
 
 NAME = "metanlp-translation"
@@ -40,7 +41,7 @@ class TextToTextPipeline(Pipeline):
 
     def __init__(self, *parts: Any, **options: Any) -> None:
         super().__init__(*parts, **options)
-        self.backbone = TextToText(self.model, self.tokenizer, min(self.tokenizer.model_max_length, NO_LIMIT))
+        self.backbone = open_alone(self.model, self.tokenizer, min(self.tokenizer.model_max_length, NO_LIMIT))
         self._told = False
 
     def __call__(self, inputs: Any, *nothing: Any, **options: Any) -> Any:
@@ -56,18 +57,24 @@ class TextToTextPipeline(Pipeline):
     def _sanitize_parameters(
         self, src_lang: str | None = None, tgt_lang: str | None = None, **generate: Any
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        reading = {} if src_lang is None else {"src_lang": src_lang}
+        languages = {"src_lang": src_lang, "tgt_lang": tgt_lang}
+        reading = {name: code for name, code in languages.items() if code is not None}
         writing = generate if tgt_lang is None else {**generate, "tgt_lang": tgt_lang}
         return reading, writing, {}
 
     def preprocess(self, input_: Any, **reading: Any) -> dict[str, Any]:
-        for name, code in reading.items():
-            self.backbone.languages.id_of(code)
-            setattr(self.tokenizer, name, code)
-        if not self._told and len(self.tokenizer(input_, verbose=False)["input_ids"]) > self.backbone.max_length:
+        languages = self.backbone.languages
+        for code in reading.values():
+            languages.id_of(code)
+        if "src_lang" in reading:
+            self.tokenizer.src_lang = reading["src_lang"]
+        text = self.backbone.prefix + input_
+        if "tgt_lang" in reading and languages.before == "source":
+            text = f"{spelt(self.tokenizer, reading['tgt_lang'])} {text}"
+        if not self._told and len(self.tokenizer(text, verbose=False)["input_ids"]) > self.backbone.max_length:
             self._told = True
             warnings.warn(f"{input_[:40]!r}... {too_long(self.backbone.max_length)}", stacklevel=2)
-        inputs = self.tokenizer(input_, truncation=True, max_length=self.backbone.max_length, return_tensors="pt")
+        inputs = self.tokenizer(text, truncation=True, max_length=self.backbone.max_length, return_tensors="pt")
         read = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         return {**read, "empty": not input_.strip()}
 
@@ -76,11 +83,13 @@ class TextToTextPipeline(Pipeline):
         most = 128 if self.backbone.positions is None else min(128, self.backbone.positions - 1)
         length = {} if "max_length" in generate else {"max_new_tokens": most, "max_length": None}
         code = generate.pop("tgt_lang", None)
-        language = {} if code is None else {"forced_bos_token_id": self.backbone.languages.id_of(code)}
+        first = code is not None and self.backbone.languages.before == "both"
+        language = {"forced_bos_token_id": self.backbone.languages.id_of(code)} if first else {}
         written = self.model.generate(**read, **{"num_beams": 4, **length, **language, **generate})
         return {"output_ids": written, "empty": input_tensors["empty"]}
 
     def postprocess(self, model_outputs: Any, **_: Any) -> dict[str, str]:
         pieces = model_outputs["output_ids"][0]
-        text = self.tokenizer.decode(pieces, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        decode = self.backbone.target_tokenizer.decode
+        text: Any = decode(pieces, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return {"translation_text": "" if model_outputs["empty"] else text}

@@ -59,11 +59,13 @@ class TranslationPipeline:
         info: Mapping[str, Any] | None = None,
     ) -> None:
         at_least_one(num_beams=num_beams, max_new_tokens=max_new_tokens, batch_size=batch_size)
+        self.names: list[Where] = [adaptation] if isinstance(adaptation, Where) else [*dict.fromkeys(adaptation)]
+        if not self.names:
+            raise UserError("the list of adaptations is empty; name one or more, or give none to use the start itself")
         self.run = run if isinstance(run, Run) else Run.open(run)
         self.info = dict(info or {})
         self.options = {"num_beams": num_beams, "max_new_tokens": max_new_tokens, "batch_size": batch_size}
         self.parts = self.run.trained(device_of(device))
-        self.names: list[Where] = [adaptation] if isinstance(adaptation, Where) else [*dict.fromkeys(adaptation)]
         self._loaded: dict[Where, Adapted] = {}
         for name in self.names:
             self.adapted(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from string import Formatter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 @TASKS.register("translation")
 class Translation(TaskOptions):
     """A task is a language pair; its examples are sentence pairs."""
+
+    pipeline_tag: ClassVar[str] = "translation"
 
     collection: str = Field(description="folder of the task collection")
     made_by: str = Field("", description="the command that makes that folder, told where it is missing")

@@ -183,6 +183,11 @@ def test_rows_of_several_adaptations_each_as_if_alone(kind: str, beams: int, run
     assert texts_of(translate((text for text in texts), adaptation=which)) == wanted
 
 
+def test_an_empty_list_of_adaptations_is_refused_at_once(runs) -> None:
+    with pytest.raises(UserError, match="list of adaptations is empty"):
+        pipe(runs("lora"), [])
+
+
 def test_several_adaptations_need_to_know_whose_each_text_is(runs) -> None:
     translate = pipe(runs("lora"), ["one", "two", "one"])
     with pytest.raises(UserError, match="2 adaptations are loaded; say whose each text is"):
