@@ -84,7 +84,7 @@ def test_a_card_is_written_with_every_adaptation(kind: str, runs) -> None:
     assert "base_model" not in data  # a folder of this machine
     assert "metrics" not in data
     assert ModelCard(text).data.to_dict()["pipeline_tag"] == "translation"
-    for said in ("12 examples", "Anna Test", "CC-BY-4.0", "Not measured", "chrF on 2 held-out examples", "Quechua"):
+    for said in ("12 examples", "Anna Test", "CC-BY-4.0", "Not measured", "chrF on 6 held-out examples", "Quechua"):
         assert said in text.replace("\n", " ") or said in text, said
     assert str(folder.parents[3]) not in text
     assert "{" not in text
