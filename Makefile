@@ -1,5 +1,5 @@
 # Everything a fresh machine needs: Python 3.11 or newer, make and git.
-#   make demo    the demo: number names in languages never seen (12 minutes on two cores)
+#   make demo    the demo: number names in languages never seen (ten minutes on two cores)
 #   make test    the tests
 #   make check   what CI checks besides: style, types, the built wheel
 #   make style   put the code into shape

@@ -47,6 +47,8 @@ def _about(collection: TaskCollection) -> Iterator[str]:
         smallest, largest = (int(sizes.min()), int(sizes.max())) if len(split) else (0, 0)
         counts = f"{len(split):6,} tasks, {int(sizes.sum()):10,} examples"
         yield f"  {split.split:5} {counts}, {smallest:,} to {largest:,} a task"
+    if "test" not in collection.splits:
+        yield "  warning: there is no split test, which `metanlp evaluate` measures on unless --split says otherwise"
     if collection.rejected:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(collection.rejected.items()))
         yield f"  left out: {reasons}; each is listed in {collection.rejected_path}"
@@ -62,9 +64,13 @@ def _check_episodes(recipe: Recipe, collection: TaskCollection, problems: Proble
         except UserError as error:
             problems.add(f"stages.{name}: {error}")
     most = {name: (max(recipe.evaluation.shots), "evaluation.shots") for name in collection.splits if name != "train"}
-    if any(stage.train.validate_every for stage in recipe.stages.values()):
+    asking = [f"stages.{name}" for name, stage in recipe.stages.items() if stage.train.validate_every]
+    if asking:
         if "valid" not in collection.splits:
-            problems.add("train.validate_every is set, but the collection has no split 'valid'")
+            problems.add(
+                f"train.validate_every is set in {', '.join(asking)}, but the collection has no split 'valid'; make one, or "
+                "set it to 0"
+            )
         elif most["valid"][0] < VALIDATION:
             most["valid"] = (VALIDATION, "train.validate_every")
     for name, (shots, why) in most.items():

@@ -15,6 +15,7 @@ from metanlp.backbones._new_pieces import learn_pieces, why_none
 from metanlp.coverage import crumbs, described, verdict
 from metanlp.data.texts import read_texts
 from metanlp.registry import BACKBONES
+from metanlp.run import BACKBONE
 from metanlp.tokens import coverage_by
 
 NEEDED = ("torch", "transformers", "datasets", "accelerate", "peft", "sentencepiece", "sacrebleu")
@@ -56,7 +57,9 @@ def examination() -> str:
 
 def text_examination(text: Path, backbone: str, like: Path | None = None) -> str:
     """What the tokenizer of `backbone`, a Hub name or a folder, does to a text, beside one in a related language."""
-    tokenizer = BACKBONES.get("seq2seq")(model=backbone).tokenizer(backbone)
+    own = Path(backbone) / BACKBONE  # of a run
+    where = str(own) if own.is_dir() else backbone
+    tokenizer = BACKBONES.get("seq2seq")(model=where).tokenizer(where)
     texts = _some(read_texts(text))
     found = coverage_by(tokenizer, texts)
     other = None if like is None else coverage_by(tokenizer, _some(read_texts(like)))

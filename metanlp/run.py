@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from metanlp.data.types import Prompt
     from metanlp.learner import Learner
 
-RECIPE = "recipe.yaml"
+RECIPE, BACKBONE = "recipe.yaml", "backbone"
 
 
 @dataclass(frozen=True)
@@ -47,19 +48,27 @@ class Run:
 
     @classmethod
     def create(cls, recipe: Recipe, folder: Path) -> Run:
-        """The run of `recipe` in `folder`, new or to be resumed. UserError where another recipe made that folder."""
+        """The run of `recipe` in `folder`, new or to be resumed; what is made once is made.
+
+        UserError where another recipe has trained in that folder, and where data or backbone are not to be had: the
+        corrected recipe then begins the run.
+        """
         path = folder / RECIPE
-        if path.exists():
-            made_by = cls.open(folder).recipe
-            if made_by.dump() != recipe.dump():
-                keys = ", ".join(sorted(_differences(made_by.dump(), recipe.dump())))
-                raise UserError(f"{folder} was made by another recipe (it differs in {keys}); choose another --out")
-        else:
+        made_by = cls.open(folder).recipe if path.exists() else None
+        if made_by is None or (made_by.dump() != recipe.dump() and not any(folder.glob("*/metrics.jsonl"))):
+            shutil.rmtree(folder / BACKBONE, ignore_errors=True)  # of a beginning that came to nothing
+            cls(folder, recipe, recipe.result).prepare()
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "environment.json").write_text(json.dumps(environment_now(), indent=1))
             aside = path.with_suffix(f".{os.getpid()}.tmp")
             write_yaml(aside, recipe.dump())
-            aside.replace(path)  # at once: a part of a recipe would be another recipe
+            aside.replace(path)  # last and at once: with it, there is a run
+        elif made_by.dump() != recipe.dump():
+            keys = ", ".join(sorted(_differences(made_by.dump(), recipe.dump())))
+            raise UserError(
+                f"{folder} was made by another recipe (it differs in {keys}); choose another --out, or remove the folder to "
+                "begin anew"
+            )
         return cls(folder, recipe, recipe.result)
 
     @classmethod
@@ -128,7 +137,7 @@ class Run:
     @property
     def own_base(self) -> str:
         """Where the backbone's own weights are."""
-        return self.recipe.backbone.base(self.folder / "backbone")
+        return self.recipe.backbone.base(self.folder / BACKBONE)
 
     @property
     def whole(self) -> Path:
@@ -143,7 +152,7 @@ class Run:
 
     def prepare(self) -> TaskCollection:
         """Make what is made once (the collection's Arrow files, a small or extended backbone); returns the collection."""
-        recipe, home = self.recipe, self.folder / "backbone"
+        recipe, home = self.recipe, self.folder / BACKBONE
         collection, additions = recipe.task.load(), recipe.task.additions()
         if additions and not home.exists():
             if extended := recipe.backbone.extend(additions):
@@ -161,7 +170,8 @@ class Run:
             path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
         elif json.loads(path.read_text(encoding="utf-8"))["digest"] != collection.digest:
             raise UserError(
-                f"the examples in {collection.path} have changed since {self.folder} began; choose another --out"
+                f"the examples in {collection.path} have changed since {self.folder} began; choose another --out, or remove "
+                "the folder to begin anew"
             )
 
     def build(self, device: Any = None, *, untrained: bool = False) -> Parts:

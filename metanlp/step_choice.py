@@ -72,8 +72,9 @@ def _adapted_scores(
     """Of every held-out example, after adapting to its fold: side by side where the fast weights allow it."""
     stacks = [folds] if parts.learner.fast.stackable else [[fold] for fold in folds]
     scores: list[float] = []
-    for stack in stacks:
-        weights = adapt_stack(run, parts, stack, adapting, steps, seed=run.recipe.seed, show=label)
+    for number, stack in enumerate(stacks, 1):
+        show = f"{label}, {number} of {len(stacks)} parts left out" if label and len(stacks) > 1 else label
+        weights = adapt_stack(run, parts, stack, adapting, steps, seed=run.recipe.seed, show=show)
         scores += _scores(run, parts, stack, weights)
     return scores
 

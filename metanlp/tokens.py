@@ -43,6 +43,7 @@ class Cuts:
     """Those of a collection, split after split; the first split is the one that is trained on."""
 
     tasks: list[Cut]
+    mendable: bool = True  # whether the tokenizer is a pretrained one, to which a run may add pieces
 
     @property
     def pieces_an_example(self) -> float:
@@ -68,7 +69,7 @@ def cuts_of(run: Run, parts: Parts) -> Cuts:
             too_long = sum(backbone.cut(prompts)) + sum(backbone.cut(prompts, "target"))
             both = coverage_by(read, sources), coverage_by(written, targets)
             found.append(Cut(split.split, name, *both, too_long, anew))
-    return Cuts(found)
+    return Cuts(found, mendable=not run.recipe.backbone.made)
 
 
 def coverage_by(tokenizer: Any, texts: Iterable[str]) -> Coverage:
@@ -98,10 +99,10 @@ def about_cuts(cuts: Cuts) -> Iterator[str]:
         if too_long > MANY_CUT:
             long = "are longer than backbone.max_length and will be cut"
             yield f"  warning: {too_long:.1%} of the texts of {split} {long}"
-        crumbs = [cut for cut in tasks if cut.pieces_a_word > CRUMBS * usual]
+        crumbs = [cut for cut in tasks if cuts.mendable and cut.pieces_a_word > CRUMBS * usual]
         for cut in sorted(crumbs, key=lambda cut: -cut.pieces_a_word)[:SHOWN]:
             times = f"{cut.pieces_a_word:.1f} pieces a word where training tasks have {usual:.1f}"
-            yield f"  warning: {cut.task} is cut into {times}; see `metanlp doctor --text`"
+            yield f"  warning: {cut.task} is cut into {times}; see `metanlp doctor --text FILE --backbone NAME`"
 
 
 def _encode(tokenizer: Any, text: str) -> list[int]:

@@ -171,5 +171,5 @@ def test_your_own_language_in_five_minutes(terminal: Terminal, home: Path) -> No
 
 def test_copying_a_recipe_for_real_data(terminal: Terminal, home: Path) -> None:
     *_, copy = blocks(section("### With tasks of your own"), "bash")
-    assert "wrote mine.yaml" in terminal(copy).stdout
-    assert "# metanlp train mine.yaml" in (home / "mine.yaml").read_text(encoding="utf-8")
+    assert "wrote sentences.yaml" in terminal(copy).stdout
+    assert "# metanlp train sentences.yaml" in (home / "sentences.yaml").read_text(encoding="utf-8")

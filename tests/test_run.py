@@ -190,3 +190,18 @@ def test_a_stage_with_an_unknown_kind_is_told(collection: Path) -> None:
     with pytest.raises(UserError, match=r"stages\.start\.fast_weights: no kind of fast weights 'lorra'.*'lora'"):
         chain(collection, "stages.start.fast_weights=lorra")
     assert chain(collection, "stages.start.fast_weights=null").base_of("meta") is None
+
+
+@pytest.mark.parametrize("part", ["task", "backbone"])
+def test_a_recipe_that_cannot_begin_is_in_nobodys_way(collection: Path, tmp_path: Path, part: str) -> None:
+    """The corrected one begins with the same command; once it has trained, another is refused."""
+    raw = plain_recipe(collection)
+    missing = {"kind": "seq2seq", "model": str(tmp_path / "none")}
+    broken = (
+        {**raw, "task": {**raw["task"], "collection": "phrasse"}} if part == "task" else {**raw, "backbone": missing}
+    )
+    with pytest.raises(UserError, match=r"no task collection phrasse|neither a folder nor a reachable Hub model"):
+        meta_train(build_recipe(broken), tmp_path / "run")
+    meta_train(build_recipe(raw), tmp_path / "run")
+    with pytest.raises(UserError, match=r"made by another recipe \(it differs in .*remove the folder to begin anew"):
+        meta_train(build_recipe(broken), tmp_path / "run")

@@ -32,8 +32,14 @@ def test_a_quiet_collection_gets_a_line_a_split() -> None:
 def test_a_language_in_crumbs_is_named_beside_the_training_tasks() -> None:
     lines = list(about_cuts(Cuts([cut("train", "de", 150), cut("train", "nl", 160), cut("test", "tyv", 400)])))
     assert lines[2].endswith(
-        "tyv is cut into 4.0 pieces a word where training tasks have 1.6; see `metanlp doctor --text`"
+        "tyv is cut into 4.0 pieces a word where training tasks have 1.6; see `metanlp doctor --text FILE --backbone NAME`"
     )
+
+
+def test_where_nothing_can_be_done_nothing_is_said() -> None:
+    """A tokenizer that was trained on the training tasks gets no new pieces."""
+    cuts = Cuts([cut("train", "de", 150), cut("train", "nl", 160), cut("test", "tyv", 400)], mendable=False)
+    assert not any("tyv" in line for line in about_cuts(cuts))
 
 
 def test_what_is_unknown_lost_or_too_long_is_told_by_split() -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from metanlp.cli._app import Info, Overrides, RecipeName, RunPath, app, facts_of, quiet
+from metanlp.errors import UserError
 
 
 @app.command()
@@ -60,6 +61,9 @@ def adapt(
         print(f"left out {row.file}:{row.line}: {row.reason}: {row.text}", file=sys.stderr)
     support = [example for example in kept if example.pool != "query"]
     queries = [example for example in kept if example.pool == "query"]
+    if not support:
+        out = f"; {len(rejected)} rows were left out" if rejected else ""
+        raise UserError(f"{examples} has no examples to adapt {name!r} to{out}")
     quiet()
     parts = opened.trained()
     made = adapt_run(opened, support, name=name, info=facts_of(info), parts=parts, show=True)
@@ -77,7 +81,10 @@ def evaluate(
     against: Annotated[list[str] | None, typer.Option(metavar="RUN2", help="another run, on the same episodes")] = None,
     split: Annotated[str, typer.Option(help="valid while you choose, test once at the end")] = "test",
     shots: Annotated[str | None, typer.Option(help="numbers of examples, as 0,4,16  [default: the recipe's]")] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change fields")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="change fields of the recipe's `evaluation`, as queries=20"),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes  [default: the cores; 1 with a GPU]")] = None,
     out: Annotated[Path | None, typer.Option(help="the report's folder  [default: RUN/report]")] = None,
 ) -> None:

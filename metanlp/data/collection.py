@@ -36,7 +36,7 @@ class CollectionFacts(Options):
     source: str = Field(description="what it is and where it came from, with an address")
     attribution: str = Field("", description="whom the licence asks to be named")
     parallel: bool = Field(
-        description="true: the same sentences run through many tasks, and `id` tells which are the same"
+        strict=True, description="true: the same sentences run through many tasks, and `id` tells which are the same"
     )
     made_by: str = Field("", description="the command that made it")
     repeats: list[Literal["source", "target"]] = Field(

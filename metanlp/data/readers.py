@@ -126,16 +126,28 @@ def _check_columns(path: Path, found: Sequence[str]) -> None:
     shown = ", ".join(repr(excerpt(name)) for name in found)
     missing = [name for name in REQUIRED if name not in found]
     if missing:
-        near = did_you_mean(missing[0], [name for name in found if name not in COLUMNS])
-        header = path.suffix == ".tsv" and not near
-        put = "; if this is an example already, put the line source<TAB>target before it" if header else ""
-        raise UserError(f"{path}:1: no column {' and no column '.join(missing)}; found {shown}{near}{put}")
+        raise UserError(f"{path}:1: no column {' and no column '.join(missing)}; found {shown}{_cure(path, found)}")
     for name in found:
         if name not in COLUMNS:
             known = f"{did_you_mean(name, COLUMNS)}; there are {', '.join(COLUMNS)}"
             raise UserError(f"{path}:1: unknown column {name!r}{known}")
     if len(set(found)) < len(found):
         raise UserError(f"{path}:1: a column is named twice; found {shown}")
+
+
+def _cure(path: Path, found: Sequence[str]) -> str:
+    """What to do about a header without the columns it needs."""
+    small = {name.strip().lower() for name in found}
+    if len(found) == 1 and all(name in found[0].lower() for name in REQUIRED):
+        return "; put a tab between the columns"
+    if small.issuperset(REQUIRED):
+        return "; write their names in small letters, without spaces"
+    missing = next(name for name in REQUIRED if name not in found)
+    near = [name for name in found if name not in COLUMNS and did_you_mean(missing, [name])]
+    if near:
+        return f"; call {near[0]!r} {missing!r}"
+    first = "; if this is an example already, put the line source<TAB>target before it"
+    return first if path.suffix == ".tsv" else ""
 
 
 def _jsonl(path: Path) -> Iterator[Row]:

@@ -53,7 +53,8 @@ def draw_metric(axes: Any, rows: Sequence[Row], places: Mapping[int, float], col
             axes.vlines(where, [row.low for row in own], [row.high for row in own], color=colour, linewidth=1)
         axes.plot(where, [row.value for row in own], color=colour, marker="o", markersize=4.5, linewidth=1.5)
         ends.append((own[-1].value, drawable(stage), colour))
-    low, high = axes.get_ylim()
+    low, high = 0.0, max(axes.get_ylim()[1], 1.0)  # scores begin at 0; a plot of zeros has a height as well
+    axes.set_ylim(low, high)
     heights = apart([height for height, _, _ in ends], (high - low) / 13)
     beside = max(places.values()) + span * 0.06
     for height, (_, name, colour) in zip(heights, ends, strict=True):

@@ -211,8 +211,10 @@ def test_parallel_rows_name_the_file_at_fault(tmp_path: Path) -> None:
     [
         ("a.tsv", b"one\tein\n", r"a\.tsv:1: no column source and no column target; found 'one', 'ein'; "),
         ("a.tsv", b"one\tein\n", r"put the line source<TAB>target before it"),
-        ("a.tsv", b"sorce\ttarget\n", r"found 'sorce', 'target' \(did you mean 'sorce'\?\)"),
-        ("a.tsv", b"source,target\n", r"no column source and no column target"),
+        ("a.tsv", b"sorce\ttarget\n", r"found 'sorce', 'target'; call 'sorce' 'source'"),
+        ("a.tsv", b"Source\tTarget \n", r"write their names in small letters, without spaces"),
+        ("a.tsv", b"source,target\n", r"no column source and no column target; .*; put a tab between the columns"),
+        ("a.tsv", b"source;target\n", r"put a tab between the columns"),
         ("a.tsv", b"source\ttarget\tpol\n", r"unknown column 'pol' \(did you mean 'pool'\?\)"),
         ("a.tsv", b"source\ttarget\tsource\n", r"named twice"),
         ("a.tsv", b"", r"is empty"),
