@@ -99,6 +99,7 @@ def _about_model(run: Run) -> Iterator[str]:
     yield f"backbone: {type(parts.learner.model).__name__}, {weights / 1e6:,.2f}M weights{new}"
     found = cuts_of(run, parts)
     yield from about_cuts(found)
+    multiplied = weights - _looked_up(parts.learner.model)
     built = run.fast_weights
     for name, stage in run.recipe.stages.items():
         if run.at(name).fast_weights != built:
@@ -108,9 +109,16 @@ def _about_model(run: Run) -> Iterator[str]:
         copies = 3 if fast.stackable else 5  # gradient and AdamW's moments; the fast weights and their gradient besides
         gib = (4 * weights + 4 * learnt * copies) / 2**30
         passes = stage.train.steps * stage.train.meta_batch * (stage.train.support + stage.train.query)
-        time = _time(6 * weights * passes * found.pieces_an_example / FLOPS)
+        time = _time(6 * multiplied * passes * found.pieces_an_example / FLOPS)
         yield f"stage {name}: {learnt / 1e6:,.2f}M fast weights ({built.kind}), {passes:,} passes of an example"
         yield f"  in the order of {time} on one CPU core; about {gib:,.1f} GiB of memory, and activations on top"
+
+
+def _looked_up(model: Any) -> int:
+    """Weights of an embedding that is read row by row and in no product, as an output layer tied to it would be."""
+    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = outputs is not None and outputs.weight.shape == inputs.weight.shape
+    return 0 if tied else int(inputs.weight.numel())
 
 
 def _time(seconds: float) -> str:

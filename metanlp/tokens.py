@@ -89,7 +89,8 @@ def about_cuts(cuts: Cuts) -> Iterator[str]:
         if anew := sum(cut.anew for cut in tasks):
             yield f"  {anew / max(1, both.texts):.0%} of these texts are cut otherwise than before the new pieces"
         if both.unknown_share > MANY_UNKNOWN:
-            known = "task.new_pieces adds what is missing, ByT5 and `tiny` know every character"
+            more = "task.new_pieces adds what is missing, " if cuts.mendable else ""
+            known = f"{more}ByT5 and `tiny` know every character"
             yield f"  warning: {both.unknown_share:.1%} of the pieces of {split} are unknown to the tokenizer; {known}"
         elif both.lost_share > MANY_LOST:
             yield f"  warning: {split} loses characters on the way to pieces and back: {named(both.lost)}"
