@@ -28,8 +28,7 @@ def check_recipe(recipe: Recipe, name: str) -> str:
     stages = f"{_counted(len(recipe.stages), 'stage')}, {' -> '.join(recipe.stages)}"
     lines = [f"recipe {name}: {stages}", *_about(collection)]
     _add_some(problems, [f"leak: {leak}" for leak in find_leaks(collection)], "leak")
-    usable = _check_episodes(recipe, collection, problems)
-    if usable:
+    if _check_episodes(recipe, collection, problems):
         with tempfile.TemporaryDirectory() as folder:
             try:
                 run = Run.create(recipe, Path(folder) / "check")
@@ -55,7 +54,7 @@ def _about(collection: TaskCollection) -> Iterator[str]:
 
 
 def _check_episodes(recipe: Recipe, collection: TaskCollection, problems: Problems) -> bool:
-    """Whether episodes can be drawn for training and evaluation; what stands in the way goes to `problems`."""
+    """Whether episodes can be drawn for training; what stands in the way of that, or of measuring, goes to `problems`."""
     before = len(problems.found)
     for name, stage in recipe.stages.items():
         try:
@@ -63,6 +62,7 @@ def _check_episodes(recipe: Recipe, collection: TaskCollection, problems: Proble
             EpisodeSampler(split, 0, stage.train.support, stage.train.query, stage.train.temperature)
         except UserError as error:
             problems.add(f"stages.{name}: {error}")
+    drawable = len(problems.found) == before
     most = {name: (max(recipe.evaluation.shots), "evaluation.shots") for name in collection.splits if name != "train"}
     asking = [f"stages.{name}" for name, stage in recipe.stages.items() if stage.train.validate_every]
     if asking:
@@ -76,7 +76,7 @@ def _check_episodes(recipe: Recipe, collection: TaskCollection, problems: Proble
     for name, (shots, why) in most.items():
         short = shortages(collection.splits[name], shots)
         _add_some(problems, [f"{name}: {text} ({why})" for text in short], f"{name} task")
-    return len(problems.found) == before
+    return drawable
 
 
 def _add_some(problems: Problems, found: Sequence[str], thing: str) -> None:

@@ -205,3 +205,13 @@ def test_a_recipe_that_cannot_begin_is_in_nobodys_way(collection: Path, tmp_path
     meta_train(build_recipe(raw), tmp_path / "run")
     with pytest.raises(UserError, match=r"made by another recipe \(it differs in .*remove the folder to begin anew"):
         meta_train(build_recipe(broken), tmp_path / "run")
+
+
+def test_check_tells_of_shots_and_of_the_backbone_at_once(collection: Path) -> None:
+    raw = plain_recipe(collection)
+    raw["task"]["new_languages"] = {"tyv_Cyrl": {}}
+    raw["evaluation"] = {"shots": [1000]}
+    with pytest.raises(UserError) as told:
+        check_recipe(build_recipe(raw), "mine")
+    assert "too few for 1000 shots" in str(told.value)
+    assert "task.new_languages and task.new_pieces are for pretrained models" in str(told.value)
