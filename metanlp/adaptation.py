@@ -54,7 +54,7 @@ def adapt(
     that are no numbers, RuntimeError where adapting changed nothing.
     """
     run = run if isinstance(run, Run) else Run.open(run)
-    adaptation_folder(run, name)
+    adaptation_folder(run, name)  # a bad name is refused before anything is learnt
     parts = parts or run.trained()
     made, weights = learn(run, parts, examples, name=name, info=info, show=show)
     save_adaptation(run, parts, made, weights)

@@ -18,7 +18,7 @@ from metanlp.data.sampler import evaluation_episode
 from metanlp.data.types import Episode, Example
 from metanlp.environment import environment_now
 from metanlp.errors import UserError
-from metanlp.others import Others, others_of
+from metanlp.others import others_of
 from metanlp.progress import progress
 from metanlp.results import Predicted, Results, results_of
 from metanlp.run import Parts, Run
@@ -155,10 +155,8 @@ def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
         weights = parts.learner.spread(len(episodes))
     seconds = (time.perf_counter() - began) / len(episodes)
     written = write_queries(run, parts, episodes, weights, options)
-    others, of_others = Others([], []), [[] for _ in episodes]  # type: tuple[Others, list[list[str]]]
-    if options.others:
-        others = others_of(run, parts.collection, options.others, job.seed)
-        of_others = write(parts, [others.prompts] * len(episodes), weights, options)
+    others = others_of(run, parts.collection, options.others, job.seed)
+    of_others = write(parts, [others.prompts] * len(episodes), weights, options)
     return [
         Predicted(
             stage=job.label,

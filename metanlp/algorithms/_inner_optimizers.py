@@ -71,9 +71,7 @@ def adam(
         theirs = [grads[name] if factors is None else grads[name] * _over(factors, weights[name]) for name in names]
         torch._fused_adam_(
             ours,
-            [
-                grad.contiguous() for grad in theirs
-            ],  # the kernel walks through memory; a gradient may be a transposed view
+            [grad.contiguous() for grad in theirs],  # as they lie in memory, where some are transposed views
             [moments.first[name] for name in names],
             [moments.second[name] for name in names],
             [],

@@ -36,6 +36,16 @@ SMALL: dict[str, Any] = {
 M2M100_CODES = ["de", "en", "fr", "zu"]
 
 
+ENCODER_SIZES: dict[str, int] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 160,
+    "pad_token_id": 1,
+}
+
+
 def spm(folder: Path, name: str, **options: Any) -> Path:
     import sentencepiece
 
@@ -218,15 +228,7 @@ def e5(folder: Path) -> None:
         "mask_token": "<mask>",
     }
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks, model_max_length=160).save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=len(pieces) + 3,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=24,
-        max_position_embeddings=160,
-        pad_token_id=1,
-    )
+    config = BertConfig(vocab_size=len(pieces) + 3, **ENCODER_SIZES)
     model_of(BertModel, config).save_pretrained(folder)
 
 

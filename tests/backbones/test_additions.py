@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from real_formats import BEFORE, BUILDERS, LANGUAGES
+from real_formats import BEFORE, LANGUAGES
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
@@ -72,19 +72,6 @@ def logits_of(model: Any, batch: Any) -> torch.Tensor:
     model.eval()
     with torch.no_grad():
         return model(**batch.inputs).logits
-
-
-@pytest.fixture(scope="session")
-def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    made: dict[str, Path] = {}
-
-    def folder(name: str) -> Path:
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp(name)
-            BUILDERS[name](made[name])
-        return made[name]
-
-    return folder
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from backbones.real_formats import SENTENCES, bart, e5
+from backbones.real_formats import ENCODER_SIZES, SENTENCES, bart, e5
 from safetensors.torch import load_file, save_file
 
 from metanlp.backbones.encoder_decoder import EncoderDecoder
@@ -145,15 +145,7 @@ def test_an_encoder_drops_nothing_while_training(encoder: Path, tmp_path: Path, 
     """Whatever its class calls the shares that it drops, 0.1 each unless told."""
     import transformers
 
-    config = getattr(transformers, f"{kind}Config")(
-        vocab_size=120,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=24,
-        max_position_embeddings=160,
-        pad_token_id=1,
-    )
+    config = getattr(transformers, f"{kind}Config")(vocab_size=120, **ENCODER_SIZES)
     getattr(transformers, f"{kind}Model")(config).save_pretrained(encoder)
     backbone = made(tmp_path / "made", options(encoder))
     inputs = {name: backbone.encode([PROMPTS[:3]]).inputs[name] for name in ("input_ids", "attention_mask")}

@@ -31,19 +31,6 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="session")
-def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    made: dict[str, Path] = {}
-
-    def folder(name: str) -> Path:
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp(name)
-            BUILDERS[name](made[name])
-        return made[name]
-
-    return folder
-
-
 @pytest.fixture
 def open_backbone(folder_of: Callable[[str], Path]) -> Callable[..., Any]:
     def opened(name: str, **options: Any) -> Any:
