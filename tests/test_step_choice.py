@@ -68,13 +68,22 @@ def test_each_number_of_steps_is_scored_on_examples_that_it_did_not_learn(
     assert f"{steps} steps: chrF on 12 held-out examples" in why
 
 
-def test_full_weights_take_the_parts_one_after_another(tmp_path: Path) -> None:
+def test_full_weights_take_the_parts_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = plain_recipe(write_collection(tmp_path / "ciphers"))
     raw |= {"fast_weights": "full", "adapting": {"steps": 2, "learning_rate": 1e-2, "batch": 4}}
     run = Run.open(meta_train(build_recipe(raw), tmp_path / "run"))
-    steps, scores, _ = choose((run, run.trained("cpu")), 20)
+    seen: list[tuple[int, int]] = []
+    stack = step_choice.adapt_stack
+
+    def watched(run: Any, parts: Any, episodes: Any, adapting: Any, steps: int, **options: Any) -> Any:
+        seen.append((steps, len(episodes)))
+        return stack(run, parts, episodes, adapting, steps, **options)
+
+    monkeypatch.setattr(step_choice, "adapt_stack", watched)
+    _, scores, why = choose((run, run.trained("cpu")), 20)
+    assert seen == [(1, 1)] * 3 + [(2, 1)] * 3
     assert set(scores) == {"0", "1", "2"}
-    assert steps in (1, 2)
+    assert "on 12 held-out examples" in why
 
 
 FIRST, REST = set(range(6)), set(range(6, 12))
