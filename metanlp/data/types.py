@@ -15,6 +15,7 @@ class Example:
     target: str
     id: str = ""  # the same sentence has the same id in every task of a multi-parallel collection
     pool: str = ""  # "support", "query", or "" where either is fine
+    group: str = ""  # what belongs together, as a dialogue: never learnt from and judged on in one episode
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,15 @@ class Episode:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model reads and should write for one example, languages as the tokenizer names them."""
+    """What a model reads and should write for one example, languages as the tokenizer names them.
+
+    A dialogue is also there turn by turn, for models that know a chat's form: the oldest turn first, the last one by whom
+    `output` answers, and the speakers in turns. `system` is what such a model reads before all of it.
+    """
 
     input: str
     output: str = ""
     source_language: str | None = None
     target_language: str | None = None
+    turns: tuple[str, ...] = ()
+    system: str = ""
