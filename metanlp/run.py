@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,11 +31,16 @@ RECIPE, BACKBONE = "recipe.yaml", "backbone"
 
 @dataclass(frozen=True)
 class Parts:
-    """What a run works with. The task family is `recipe.task`."""
+    """What a run works with. Its data is opened when it is first asked for: a trained run does without."""
 
-    collection: TaskCollection
+    task: Any  # the family, with what the recipe says of it
     backbone: Any
     learner: Learner
+
+    @cached_property
+    def collection(self) -> TaskCollection:
+        collection: TaskCollection = self.task.load()
+        return collection
 
 
 @dataclass(frozen=True)
@@ -153,15 +158,20 @@ class Run:
 
     def prepare(self) -> TaskCollection:
         """Make what is made once (the collection's Arrow files, a small or extended backbone); returns the collection."""
+        collection: TaskCollection = self.recipe.task.load()
+        self._make_backbone(lambda: collection)
+        return collection
+
+    def _make_backbone(self, load: Callable[[], TaskCollection]) -> None:
         recipe, home = self.recipe, self.folder / BACKBONE
-        collection, additions = recipe.task.load(), recipe.task.additions()
-        if additions and not home.exists():
+        if home.exists():
+            return
+        if additions := recipe.task.additions():
             if extended := recipe.backbone.extend(additions):
                 commit(home, extended.save)
-        elif recipe.backbone.made and not home.exists():
-            prompts = partial(_training_prompts, recipe.task, collection)
+        elif recipe.backbone.made:
+            prompts = partial(_training_prompts, recipe.task, load())
             commit(home, lambda aside: recipe.backbone.prepare(aside, prompts, recipe.seed))
-        return collection
 
     def require_same_data(self, collection: TaskCollection) -> None:
         """UserError where the examples are not those that the run began with."""
@@ -185,7 +195,8 @@ class Run:
 
         from metanlp.learner import Learner
 
-        recipe, collection, below = self.recipe, self.prepare(), self.recipe.base_of(self.stage)
+        recipe, below = self.recipe, self.recipe.base_of(self.stage)
+        self._make_backbone(recipe.task.load)
         if below is not None and not untrained and not (self.at(below).whole / MANIFEST).is_file():
             raise self.at(below).unfinished
         backbone = recipe.backbone.open(self.own_base if untrained else self.base)
@@ -194,7 +205,7 @@ class Run:
             save_memory(backbone.model)
         fast = self.fast_weights.attach(backbone.model, recipe.seed, backbone.new_rows)
         learner = Learner(backbone.model, fast, precision=recipe.precision, label_smoothing=recipe.label_smoothing)
-        return Parts(collection, backbone, learner)
+        return Parts(recipe.task, backbone, learner)
 
     def trained(self, device: Any = None) -> Parts:
         """The parts with the weights that the stage has learnt; UserError where it is not trained to its end."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -27,10 +27,12 @@ def adapt_stack(
     *,
     seed: int,
     show: str = "",
+    after_step: Callable[[], None] = lambda: None,
 ) -> Weights:
     """The fast weights `(tasks, *shape)` of a stack of episodes with equally many support examples, the caller's own.
 
-    Raises RuntimeError where adapting moved no support loss at all.
+    `after_step` is called after every step; others may use the learner meanwhile, where the fast weights stack. Raises
+    RuntimeError where adapting moved no support loss at all.
     """
     learner = parts.learner
     prompts = [prompts_of(run.recipe.task, episode, episode.support) for episode in episodes]
@@ -40,7 +42,12 @@ def adapt_stack(
     before = learner.losses(start, batches[0])
     algorithm = run.recipe.stages[run.stage].algorithm.retuned(adapting)
     with progress(show, steps, show=bool(show)) as advance:
-        weights = own(algorithm.adapt(learner, start, Watched(batches, advance)))
+
+        def stepped(count: int, note: str) -> None:
+            advance(count, note)
+            after_step()
+
+        weights = own(algorithm.adapt(learner, start, Watched(batches, stepped)))
     _require_moved(before, learner.losses(weights, batches[0]))
     return weights
 
