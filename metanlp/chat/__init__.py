@@ -1,0 +1,1 @@
+"""Talking with a run that becomes like the person it talks for."""

@@ -1,0 +1,81 @@
+"""The background thread that learns people: whoever waits is learnt side by side with the others who do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from threading import Condition, Thread
+
+from metanlp.chat.jobs import Job
+from metanlp.chat.model import Model
+from metanlp.data.types import Example
+from metanlp.weights import Weights
+
+TOGETHER = 8  # people learnt side by side at most
+
+
+class Replaced(Exception):
+    """Nobody waits any more for what is being learnt."""
+
+
+class Learning:
+    """`keep(job, lines, weights)` is called with what was learnt, in the background thread."""
+
+    def __init__(self, model: Model, keep: Callable[[Job, Sequence[Example], Weights], None]) -> None:
+        self.model, self.keep = model, keep
+        self._waiting: list[tuple[Job, Sequence[Example]]] = []
+        self._changed = Condition()
+        self._closed = False
+        self._thread = Thread(target=self._work, name="learning", daemon=True)
+        self._thread.start()
+
+    def add(self, job: Job, lines: Sequence[Example]) -> None:
+        with self._changed:
+            self._waiting.append((job, lines))
+            self._changed.notify()
+
+    def close(self) -> None:
+        """End the thread, after the step that it is at."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._waiting)
+                if self._closed:
+                    return
+                taken, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
+            wanted = [(job, lines) for job, lines in taken if not job.ended]
+            if wanted:
+                self._learn(wanted)
+
+    def _learn(self, wanted: list[tuple[Job, Sequence[Example]]]) -> None:
+        begun = time.monotonic()
+        jobs = [job for job, _ in wanted]
+        for job in jobs:
+            job.begin(self.model.steps)
+
+        def after_step() -> None:
+            for job in jobs:
+                job.done += 1
+                job.seconds = time.monotonic() - begun
+            if self._closed or all(job.ended for job in jobs):
+                raise Replaced
+
+        try:
+            found = self.model.learn([lines for _, lines in wanted], after_step)
+            for (job, lines), weights in zip(wanted, found, strict=True):
+                if not job.ended:
+                    self.keep(job, lines, weights)
+        except Replaced:
+            return
+        except Exception as error:  # the thread lives on; whoever waits is told
+            left = [(job, lines) for job, lines in wanted if not job.ended]
+            if len(wanted) > 1:
+                for each in left:  # one person's mistake is no other's
+                    self._learn([each])
+            for job, _ in left:
+                job.end("failed", str(error) or type(error).__name__)

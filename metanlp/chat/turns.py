@@ -1,0 +1,58 @@
+"""Who may run the model now: one at a time, and learning gives way to replies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition
+
+QUIET = 0.2  # seconds without a wish for a reply, after which a step of learning begins
+MOST = 5.0  # seconds that a step of learning waits at most: where many talk all the time, it goes on all the same
+
+
+class Turns:
+    """A reply takes a turn for every piece, learning one for every step.
+
+    Nobody keeps the model between two turns, so a reply that nobody reads to its end is in nobody's way.
+    """
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._taken = False
+        self._wanted = 0.0  # when a reply last asked, or was done with its turn
+
+    @contextmanager
+    def reply(self) -> Iterator[None]:
+        """A turn as soon as the model is free."""
+        with self._changed:
+            self._wanted = time.monotonic()
+            self._changed.wait_for(lambda: not self._taken)
+            self._taken = True
+        try:
+            yield
+        finally:
+            self._wanted = time.monotonic()
+            self._free()
+
+    @contextmanager
+    def learn(self) -> Iterator[None]:
+        """A turn when the model is free and no reply is under way."""
+        latest = time.monotonic() + MOST
+        with self._changed:
+            while self._taken or not self._quiet(latest):
+                self._changed.wait(QUIET / 4)
+            self._taken = True
+        try:
+            yield
+        finally:
+            self._free()
+
+    def _quiet(self, latest: float) -> bool:
+        now = time.monotonic()
+        return now - self._wanted > QUIET or now > latest
+
+    def _free(self) -> None:
+        with self._changed:
+            self._taken = False
+            self._changed.notify_all()
