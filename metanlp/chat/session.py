@@ -214,7 +214,7 @@ class Session:
                     yield piece
             finally:
                 if answer:
-                    conversation += [_message("user", said), _message("assistant", "".join(answer))]
+                    conversation.extend([_message("user", said), _message("assistant", "".join(answer))])
 
         return streams, told
 
