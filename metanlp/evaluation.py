@@ -14,7 +14,7 @@ from typing import Any
 from metanlp.adaptation import Adaptation, load_adaptation, save_adaptation
 from metanlp.checkpoint import latest_state
 from metanlp.config.recipe import Evaluation
-from metanlp.data.sampler import evaluation_episode
+from metanlp.data.sampler import columns_of, evaluation_episode, shots_within
 from metanlp.data.types import Episode, Example
 from metanlp.environment import environment_now
 from metanlp.errors import UserError
@@ -50,9 +50,10 @@ def evaluate(
     """Adapt to every task of `split` at every number of shots, let the model write, and score what it wrote.
 
     Measures `options.stages` of `run` (by default as its recipe says) and the runs it is held `against`, each adapting as
-    its own recipe says. 0 shots is the start itself. With `options.others` it also measures what adapting costs other
+    its own recipe says. 0 shots is the start itself. A task is left out at numbers of shots that it has too few examples
+    for; at all others it is judged on the same queries. With `options.others` it also measures what adapting costs other
     tasks. `workers` processes share the tasks. Stages are compared with the first of them, and with every other run.
-    Raises UserError where a stage is not trained to its end, or another run is of other data.
+    Raises UserError where a stage is not trained to its end, another run is of other data, or no task has enough examples.
     """
     run = run if isinstance(run, Run) else Run.open(run)
     options = options or run.recipe.evaluation
@@ -67,16 +68,15 @@ def evaluate(
             raise UserError(f"{label} is of other data than {run.folder}: their tasks cannot be compared")
         if not each.finished():
             raise each.unfinished
-    names = collection.split(split).names
+    columns = columns_of(collection.split(split), options.shots)
     jobs = []
     for label, each in labelled.items():
         width, passes = options.tasks_per_stack if each.fast_weights.stackable else 1, passes_of(each)
-        stacks = [tuple(names[at : at + width]) for at in range(0, len(names), width)]
         jobs += [
-            Job(each, label, tasks, shots, seed, passes)
+            Job(each, label, tuple(names[at : at + width]), shots, seed, passes)
             for seed in options.seeds
-            for shots in options.shots
-            for tasks in stacks
+            for shots, names in columns.items()
+            for at in range(0, len(names), width)
         ]
     predicted: list[Predicted] = []
     with progress(f"evaluating {split}", len(jobs), show=show) as advance:
@@ -142,9 +142,9 @@ def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
     run = job.run
     parts = _parts(run.folder, run.stage)
     tasks = parts.collection.split(split)
-    most = max(options.shots)
+    most = {name: max(shots_within(tasks, name, options.shots)) for name in job.tasks}
     episodes = [
-        evaluation_episode(tasks, name, job.shots, job.seed, queries=options.queries, max_shots=most)
+        evaluation_episode(tasks, name, job.shots, job.seed, queries=options.queries, max_shots=most[name])
         for name in job.tasks
     ]
     began = time.perf_counter()
