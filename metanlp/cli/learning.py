@@ -50,7 +50,9 @@ def train(
 @app.command()
 def adapt(
     run: RunPath,
-    examples: Annotated[Path, typer.Argument(help="a TSV or JSONL file with source and target")],
+    examples: Annotated[
+        Path, typer.Argument(help="a TSV or JSONL file with source and target, or the JSONL file of a person's replies")
+    ],
     name: Annotated[str, typer.Option(help="what to call the adaptation")],
     info: Info = None,
 ) -> None:
@@ -62,12 +64,13 @@ def adapt(
     from metanlp.adaptation import adapt as adapt_run
     from metanlp.adaptation import adaptation_folder
     from metanlp.data.readers import read_file
+    from metanlp.data.row_forms import form_of
     from metanlp.evaluation import measure
     from metanlp.run import Run
 
     opened = Run.open(run)
     folder = adaptation_folder(opened, name)
-    kept, rejected = read_file(examples)
+    kept, rejected = read_file(examples, form=form_of(opened.recipe.task.kind))
     for row in rejected:
         print(f"left out {row.file}:{row.line}: {row.reason}: {row.text}", file=sys.stderr)
     support = [example for example in kept if example.pool != "query"]

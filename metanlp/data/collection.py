@@ -21,7 +21,8 @@ from metanlp.config.options import Options, problems_of
 from metanlp.config.yaml import read_yaml
 from metanlp.data.arrow import ArrowRows, write_cache
 from metanlp.data.files import Files, fingerprint, task_files
-from metanlp.data.rows import LIMIT
+from metanlp.data.row_forms import form_of
+from metanlp.data.rows import LIMIT, RowForm
 from metanlp.data.split import TaskSplit
 from metanlp.errors import Problems, UserError, did_you_mean
 
@@ -63,7 +64,7 @@ class TaskCollection:
         """The collection in that folder; reads all its files the first time and after they changed.
 
         `family` is what the reader expects, `made_by` the command to name where the folder does not exist,
-        `limit` how many characters a source or target may have (rows with more are rejected). Raises
+        `limit` how many characters a text may have (rows with more are rejected). Raises
         UserError with every problem of the folder, of collection.yaml, or of files that cannot be read at
         all.
         """
@@ -80,7 +81,7 @@ class TaskCollection:
         for name in facts.tasks.keys() - set(names):
             problems.add(f"collection.yaml tells about a task {name!r} that has no file{did_you_mean(name, names)}")
         problems.raise_if_any()
-        return cls(path, facts, files, _cached(path, files, limit))
+        return cls(path, facts, files, _cached(path, files, limit, form_of(facts.family)))
 
     def split(self, name: str) -> TaskSplit:
         if name not in self.splits:
@@ -92,10 +93,10 @@ class TaskCollection:
         return f"<{self.path}: {', '.join(map(repr, self.splits.values()))}>"
 
     def _open_split(self, split: str, names: list[str]) -> TaskSplit:
-        pools = np.load(self.cache / f"{split}.counts.npy")
-        ends = np.cumsum(pools.sum(axis=1))
-        starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)[: len(names)]
-        return TaskSplit(split, names, pools, starts, ArrowRows(self.cache, split), self.facts.tasks)
+        counts = np.load(self.cache / f"{split}.counts.npy")  # (tasks, 4)
+        sizes = np.stack([counts[:, :3].sum(axis=1), counts[:, 3]], axis=1)  # (tasks, 2) rows and groups
+        starts = np.cumsum(sizes, axis=0) - sizes
+        return TaskSplit(split, names, counts, starts, ArrowRows(self.cache, split), self.facts.tasks)
 
 
 def _read_facts(path: Path) -> CollectionFacts:
@@ -115,11 +116,11 @@ def _read_facts(path: Path) -> CollectionFacts:
         raise
 
 
-def _cached(path: Path, files: Files, limit: int) -> Path:
+def _cached(path: Path, files: Files, limit: int, form: type[RowForm]) -> Path:
     """The cache folder of these files; made if need be, beside them or, where that is read-only, in the
     user's cache.
     """
-    name = f"{fingerprint(files)}-{limit}"
+    name = f"{fingerprint(files, form.__name__)}-{limit}"
     users = Path(os.environ["XDG_CACHE_HOME"]) if os.environ.get("XDG_CACHE_HOME") else Path.home() / ".cache"
     home = hashlib.blake2b(str(path.resolve()).encode(), digest_size=8).hexdigest()
     places = [path / ".arrow", users / "metanlp" / "collections" / home]
@@ -134,14 +135,14 @@ def _cached(path: Path, files: Files, limit: int) -> Path:
         except OSError as error:
             refused = f"{place}: {error.strerror}"
             continue
-        return _build(fresh, place / name, path, files, limit)
+        return _build(fresh, place / name, path, files, limit, form)
     raise UserError(f"collection {path}: nowhere to keep its memory-mapped copy: {refused}")
 
 
-def _build(fresh: Path, final: Path, path: Path, files: Files, limit: int) -> Path:
+def _build(fresh: Path, final: Path, path: Path, files: Files, limit: int, form: type[RowForm]) -> Path:
     """Writes into `fresh` and renames it to `final`, so that a cache is whole or not there."""
     try:
-        write_cache(fresh, path, files, limit)
+        write_cache(fresh, path, files, limit, form)
         for other in final.parent.iterdir():
             killed = other.name.startswith("building-") and time.time() - other.stat().st_mtime > _DAY
             outdated = other.name.endswith(f"-{limit}") and other != final

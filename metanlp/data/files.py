@@ -12,7 +12,7 @@ from metanlp.errors import Problems
 SPLITS = ("train", "valid", "test")
 Files = dict[str, dict[str, Path]]  # split -> task name -> file, in the order of the names
 
-_VERSION = 1  # of the readers and of the cache; a new number makes every cache anew
+_VERSION = 2  # of the readers and of the cache; a new number makes every cache anew
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -56,9 +56,9 @@ def _split_files(folder: Path, problems: Problems) -> dict[str, Path]:
     return dict(sorted(tasks.items()))
 
 
-def fingerprint(files: Files) -> str:
-    """16 hexadecimal digits that change with any file's name, size or time, and with the readers."""
-    digest = hashlib.blake2b(str(_VERSION).encode(), digest_size=8)
+def fingerprint(files: Files, form: str) -> str:
+    """16 hexadecimal digits that change with any file's name, size or time, and with how they are read."""
+    digest = hashlib.blake2b(f"{_VERSION} {form}".encode(), digest_size=8)
     for split, tasks in files.items():
         for name, path in tasks.items():
             digest.update(f"\n{split}/{name}".encode())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,7 @@ _SHOWN = 5  # names in a sentence
 class Leak:
     """One thing wrong with a task, or with a whole split (`task` is ""). `str(leak)` says it to people."""
 
-    kind: str  # id, pair, source, target, support, valid and test, no marks, no id, name
+    kind: str  # id, pair, source, target, support, valid and test, no marks, no id, name, dialogue
     split: str
     task: str
     count: int  # how many queries (no marks, name: tasks) it concerns
@@ -42,9 +43,12 @@ class Leak:
 def find_leaks(collection: TaskCollection) -> list[Leak]:
     """Everything that training tasks give away of valid and test tasks' queries, or these of each other.
 
-    A query is told about once, under the first that holds: same id, same pair, same source, same target.
+    A query is told about once, under the first that holds: same id, same pair, same source, same target. In dialogues
+    everyday lines recur; there whole dialogues are compared, by their id, whoever of a task's examples they are.
     """
     leaks = list(_same_names(collection))
+    if any(tasks.grouped for tasks in collection.splits.values()):
+        return leaks + list(_same_dialogues(collection))
     held_out_splits = [split for split in ("valid", "test") if split in collection.splits]
     queries = {split: Rows.queries(collection, split) for split in held_out_splits}
     training = Rows(collection, "train") if "train" in collection.splits else None
@@ -142,6 +146,20 @@ def _in_both(valid: Rows, test: Rows) -> Iterator[Leak]:
         places = f"{test.place(int(rows[0]))} and {valid.place(int(seen[rows[0]]))}"
         sentence = f"test/{task}: {len(rows)} queries have the id of a query of a valid task; {places}"
         yield Leak("valid and test", "test", task, len(rows), sentence)
+
+
+def _same_dialogues(collection: TaskCollection) -> Iterator[Leak]:
+    splits = [Rows(collection, split) for split in collection.splits]
+    for first, second in combinations(splits, 2):
+        seen = first_seen(second.texts("group"), first.texts("group"))
+        for task, rows, _ in second.by_task(seen >= 0):
+            shared = second.texts("group").take(rows).unique()
+            places = f"{second.place(int(rows[0]))} and {first.place(int(seen[rows[0]]))}"
+            sentence = (
+                f"{second.split}/{task}: {len(shared)} of its dialogues stand in {first.split} as well; "
+                f"{places}: {excerpt(shared[0].as_py())!r}"
+            )
+            yield Leak("dialogue", second.split, task, len(shared), sentence)
 
 
 def _same_names(collection: TaskCollection) -> Iterator[Leak]:

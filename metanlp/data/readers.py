@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from metanlp.data.rows import COLUMNS, LIMIT, REQUIRED, Rejected, RowCheck, excerpt
+from metanlp.data.row_forms import PairRows
+from metanlp.data.rows import LIMIT, Rejected, RowForm, excerpt
 from metanlp.data.types import Example
 from metanlp.errors import UserError, did_you_mean
 
@@ -24,19 +25,22 @@ _SOURCE, _TARGET = ".source.txt", ".target.txt"
 Row = tuple[int, dict[str, Any] | str, str | bytes, Path]
 
 
-def read_examples(path: Path, limit: int = LIMIT) -> Iterator[Example | Rejected]:
+def read_examples(path: Path, limit: int = LIMIT, form: type[RowForm] = PairRows) -> Iterator[Example | Rejected]:
     """The rows of a .tsv, .jsonl or .parquet file or of a pair .source.txt and .target.txt, one by one.
 
-    Raises UserError where the file as a whole cannot be read: it is missing, its header does not name the
+    `form` says what the rows hold (`row_forms.form_of` a task family). Raises UserError where the file as a whole
+    cannot be read: it is missing, such rows do not stand in files of its format, its header does not name the
     columns, or the two files of a pair have different numbers of lines.
     """
-    return (row for _, row in read_rows(path, limit))
+    return (row for _, row in read_rows(path, limit, form))
 
 
-def read_rows(path: Path, limit: int = LIMIT) -> Iterator[tuple[int, Example | Rejected]]:
+def read_rows(
+    path: Path, limit: int = LIMIT, form: type[RowForm] = PairRows
+) -> Iterator[tuple[int, Example | Rejected]]:
     """The same, each with its line (1-based; of a Parquet file: the row)."""
-    read = _format_of(path)
-    check = RowCheck(limit)
+    read = _format_of(path, form)
+    check = form(limit)
     try:
         for line, fields, raw, file in read(path):
             verdict = fields if isinstance(fields, str) else check(fields)
@@ -48,11 +52,11 @@ def read_rows(path: Path, limit: int = LIMIT) -> Iterator[tuple[int, Example | R
         raise UserError(f"{path}: {error.strerror or error}") from None
 
 
-def read_file(path: Path, limit: int = LIMIT) -> tuple[list[Example], list[Rejected]]:
+def read_file(path: Path, limit: int = LIMIT, form: type[RowForm] = PairRows) -> tuple[list[Example], list[Rejected]]:
     """All examples of a file, and all rows that are none; for files that fit into memory."""
     examples: list[Example] = []
     rejected: list[Rejected] = []
-    for row in read_examples(path, limit):
+    for row in read_examples(path, limit, form):
         if isinstance(row, Example):
             examples.append(row)
         else:
@@ -76,15 +80,12 @@ def partner(path: Path) -> Path | None:
     return None
 
 
-def _format_of(path: Path) -> Callable[[Path], Iterator[Row]]:
+def _format_of(path: Path, form: type[RowForm]) -> Callable[[Path], Iterator[Row]]:
     for suffix, read in _FORMATS.items():
-        if path.name.endswith(suffix):
+        if path.name.endswith(suffix) and suffix in form.formats:
             return read
     hint = "; save it as tab-separated text (.tsv)" if path.suffix.lower() in (".csv", ".xlsx", ".ods") else ""
-    raise UserError(
-        f"{path}: examples are read from .tsv, .jsonl and .parquet files "
-        f"and from pairs NAME{_SOURCE} and NAME{_TARGET}{hint}"
-    )
+    raise UserError(f"{path}: {form.form}{hint if '.tsv' in form.formats else ''}")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -124,12 +125,12 @@ def _tsv_fields(raw: bytes, columns: Sequence[str]) -> dict[str, Any] | str:
 
 def _check_columns(path: Path, found: Sequence[str]) -> None:
     shown = ", ".join(repr(excerpt(name)) for name in found)
-    missing = [name for name in REQUIRED if name not in found]
+    missing = [name for name in PairRows.required if name not in found]
     if missing:
         raise UserError(f"{path}:1: no column {' and no column '.join(missing)}; found {shown}{_cure(path, found)}")
     for name in found:
-        if name not in COLUMNS:
-            known = f"{did_you_mean(name, COLUMNS)}; there are {', '.join(COLUMNS)}"
+        if name not in PairRows.columns:
+            known = f"{did_you_mean(name, PairRows.columns)}; there are {', '.join(PairRows.columns)}"
             raise UserError(f"{path}:1: unknown column {name!r}{known}")
     if len(set(found)) < len(found):
         raise UserError(f"{path}:1: a column is named twice; found {shown}")
@@ -138,12 +139,12 @@ def _check_columns(path: Path, found: Sequence[str]) -> None:
 def _cure(path: Path, found: Sequence[str]) -> str:
     """What to do about a header without the columns it needs."""
     small = {name.strip().lower() for name in found}
-    if len(found) == 1 and all(name in found[0].lower() for name in REQUIRED):
+    if len(found) == 1 and all(name in found[0].lower() for name in PairRows.required):
         return "; put a tab between the columns"
-    if small.issuperset(REQUIRED):
+    if small.issuperset(PairRows.required):
         return "; write their names in small letters, without spaces"
-    missing = next(name for name in REQUIRED if name not in found)
-    near = [name for name in found if name not in COLUMNS and did_you_mean(missing, [name])]
+    missing = next(name for name in PairRows.required if name not in found)
+    near = [name for name in found if name not in PairRows.columns and did_you_mean(missing, [name])]
     if near:
         return f"; call {near[0]!r} {missing!r}"
     first = "; if this is an example already, put the line source<TAB>target before it"

@@ -1,41 +1,41 @@
-"""What a row must be to become an example, and what happens to one that is not: it is listed, never dropped
-in silence.
+"""What every row must be to become an example, and what happens to one that is not: it is listed, never dropped
+in silence. What the rows of a task family hold besides is in `row_forms`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from metanlp.data.types import Example
 
-REQUIRED = ("source", "target")
-COLUMNS = ("source", "target", "id", "pool")
 POOLS = ("", "support", "query")
-LIMIT = 2_000  # characters a side may have, unless the recipe says otherwise
+LIMIT = 2_000  # characters a text may have, unless the recipe says otherwise
 
 REASONS = {
     "bad UTF-8": "the bytes are not text in UTF-8",
     "empty line": "there is nothing on the line",
-    "missing column": "fewer fields than the header names, or source or target is not there",
+    "missing column": "fewer fields than the header names, or one that every row needs is not there",
     "extra column": "more fields than the header names (a stray tab?)",
-    "unknown column": "a key other than source, target, id and pool",
+    "unknown column": "a key that rows of this task family do not have",
     "malformed JSON": "the line is not one JSON object, or names a key twice",
-    "wrong type": "a side is not text (a number, null, a list)",
+    "wrong type": "a text is not text (a number, null, a list), or a history is no list of texts",
     "control character": "a control character (U+0000-U+001F, U+007F-U+009F), tabs and line ends too",
-    "empty side": "source or target is empty or only whitespace",
-    "over-long": "a side has more characters than the limit",
-    "bad pool": "pool is not support, query or empty",
-    "duplicate": "the same source and target stand further up in the same file",
+    "empty side": "a text that every row needs, or a line of a history, is empty or only whitespace",
+    "empty history": "nothing was said before the reply",
+    "over-long": "a text has more characters than the limit",
+    "bad pool": "pool is not support, query or empty, or another than in the dialogue's rows so far",
+    "scattered dialogue": "rows of this dialogue stand further up, and rows of another one between them",
+    "duplicate": "the same texts stand further up in the same file",
 }
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ODD = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # the same but for the tab, which separates fields
 _EXCERPT = 80  # characters
-_KNOWN = frozenset(COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,46 +73,58 @@ def _decoded(raw: bytes) -> tuple[str, int]:
         return good + raw[error.start :].decode("utf-8", errors="backslashreplace"), len(good)
 
 
-class RowCheck:
+class RowForm(ABC):
     """Turns the fields of one file's rows, in order, into examples or reasons against them."""
+
+    formats: ClassVar[tuple[str, ...]]  # endings of the files that such rows stand in
+    form: ClassVar[str]  # for people: what such a file looks like
+    required: ClassVar[tuple[str, ...]]
+    columns: ClassVar[tuple[str, ...]]
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.limit = limit
-        self._seen: set[int] = set()  # 64-bit hashes of the pairs so far
+        self._seen: set[int] = set()  # 64-bit hashes
 
     def __call__(self, fields: Mapping[str, Any]) -> Example | str:
         """An Example, its texts exactly as given, or one of REASONS."""
-        source, target = fields.get("source"), fields.get("target")
-        id_, pool = _optional(fields.get("id")), _optional(fields.get("pool"))
-        if "source" not in fields or "target" not in fields:
+        if not fields.keys() >= set(self.required):
             return "missing column"
-        if not _KNOWN.issuperset(fields):
+        if not fields.keys() <= set(self.columns):
             return "unknown column"
-        if not (isinstance(source, str) and isinstance(target, str) and isinstance(id_, str) and isinstance(pool, str)):
+        texts, id_, pool = self.texts(fields), text_of(fields.get("id")), text_of(fields.get("pool"))
+        if texts is None or not isinstance(id_, str) or not isinstance(pool, str):
             return "wrong type"
+        whole = "".join((*texts, id_))
         try:
-            pair = f"{source}\t{target}".encode()
-            id_.encode()
+            whole.encode()
         except UnicodeEncodeError:  # JSON can spell half a surrogate pair, which is no text
             return "bad UTF-8"
-        if _has_control(source + target + id_):
+        if _has_control(whole):
             return "control character"
-        if not source.strip() or not target.strip():
+        if not all(map(str.strip, texts)):
             return "empty side"
-        if max(len(source), len(target), len(id_)) > self.limit:
+        if max(map(len, (*texts, id_))) > self.limit:
             return "over-long"
-        if pool not in POOLS:
-            return "bad pool"
-        return Example(source, target, id_, pool) if self._first(pair) else "duplicate"
+        return self.example(texts, id_, pool) if pool in POOLS else "bad pool"
 
-    def _first(self, pair: bytes) -> bool:
+    @abstractmethod
+    def texts(self, fields: Mapping[str, Any]) -> Sequence[str] | None:
+        """The texts that a row needs; None where one of them is none."""
+
+    @abstractmethod
+    def example(self, texts: Sequence[str], id_: str, pool: str) -> Example | str:
+        """What these texts make, each of them fit for it, or one of REASONS."""
+
+    def first(self, *texts: str) -> bool:
+        """Whether this is asked for the first time with these texts."""
         before = len(self._seen)
-        self._seen.add(int.from_bytes(hashlib.blake2b(pair, digest_size=8).digest(), "big"))
+        key = "\t".join(texts).encode()  # no text has a tab in it
+        self._seen.add(int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big"))
         return len(self._seen) > before
 
 
-def _optional(value: Any) -> Any:
-    """`id` and `pool` may be null in JSON and Parquet, and `id` a whole number: the same as in a TSV file."""
+def text_of(value: Any) -> Any:
+    """Names and marks may be null in JSON and Parquet, and names a whole number: the same as in a TSV file."""
     if value is None:
         return ""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -2,8 +2,8 @@
 name).
 
 Both obey the marks of the examples: `query` ones are never learnt from, `support` ones never judged on;
-unmarked ones are either, drawn by the seed. Drawing costs what is drawn, whatever the number and the size of
-the tasks.
+unmarked ones are either, drawn by the seed. Drawing costs what is drawn (and, of a task in groups, a look at how many
+these are), whatever the number and the size of the tasks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metanlp.data.seeds import Draws, Shuffle, seed_of
+from metanlp.data.drawing import OneByOne
+from metanlp.data.drawing_groups import InGroups
+from metanlp.data.seeds import Draws, seed_of
 from metanlp.data.split import TaskSplit
 from metanlp.data.types import Episode, Example
 from metanlp.errors import UserError
@@ -26,14 +28,15 @@ class EpisodeSampler:
     `query` examples.
 
     A task too small for that is split in proportion, at least one example each, and its examples are repeated
-    in turn, so that all episodes have the same shape. Raises UserError naming the tasks with too few examples
-    even for that.
+    in turn, so that all episodes have the same shape. Of a task in groups (dialogues) the support comes from earlier
+    groups than the queries. Raises UserError naming the tasks with too few examples even for that.
     """
 
     def __init__(self, split: TaskSplit, seed: int, support: int, query: int, temperature: float = 1.0) -> None:
         if len(split) == 0:
             raise UserError(f"the split {split.split} has no tasks to draw from")
         self.split, self.seed, self.support, self.query = split, seed, support, query
+        self._drawing = _drawing_of(split)
         self._refuse_tasks_too_small()
         weights = (split.sizes / split.sizes.max()) ** (1 / temperature)
         self._cumulative = np.cumsum(weights)  # (tasks,)
@@ -44,8 +47,7 @@ class EpisodeSampler:
         draws = Draws(self.seed, "task", index)
         point = draws.uniform() * self._cumulative[-1]
         task = min(int(np.searchsorted(self._cumulative, point, side="right")), len(self.split) - 1)
-        support_count, query_count = _shares(self.split.pools[task].tolist(), self.support, self.query)
-        support, query = _draw(self.split, task, support_count, query_count, (self.seed, "examples", index))
+        support, query = self._drawing.for_training(task, self.support, self.query, (self.seed, "examples", index))
         name = self.split.names[task]
         return Episode(name, self.split.info(name), _cycle(support, self.support), _cycle(query, self.query), index)
 
@@ -61,17 +63,14 @@ class EpisodeSampler:
         return [drawn[at : at + stack] for at in range(0, meta_batch, stack)][rank::world_size]
 
     def _refuse_tasks_too_small(self) -> None:
-        unmarked, support, query = self.split.pools.T
-        judged = np.where(query > 0, query, unmarked)
-        learnt = np.where(query > 0, unmarked + support, unmarked + support - 1)
-        enough = (judged > 0) & (learnt > 0 if self.support else True)
-        small = [self.split.names[index] for index in np.flatnonzero(~enough)]
+        too_small = np.flatnonzero(self._drawing.too_small(self.support))
+        small = [self.split.names[index] for index in too_small]
         if small:
             more = f" and {len(small) - _SHOWN} more" if len(small) > _SHOWN else ""
             names = ", ".join(small[:_SHOWN]) + more
             raise UserError(
-                f"{len(small)} of the {len(self.split)} tasks of the split {self.split.split} have no "
-                f"example to learn from and another to be judged on; add examples or remove tasks: {names}"
+                f"{len(small)} of the {len(self.split)} tasks of the split {self.split.split} have "
+                f"{self._drawing.needs}: {names}"
             )
 
 
@@ -86,30 +85,29 @@ def evaluation_episode(
     """The episode of `shots` support examples that belongs to (seed, task name), whatever other tasks there
     are.
 
-    4 shots are the first of 16, those the first of 64. The queries, `queries` of them or as many as there
-    are, are the same for every number of shots up to `max_shots`: name it wherever numbers of shots are
-    compared, since in a small task the queries are what it leaves over. Raises UserError where the task has
-    too few examples.
+    4 shots are the first of 16, those the first of 64. Of a task in groups (dialogues) shots count groups, whole
+    ones: the latest before the queries, which are of the last groups; so 3 are among the 5, in order of time.
+
+    The queries, `queries` of them or as many as there are, are the same for every number of shots up to
+    `max_shots`: name it wherever numbers of shots are compared, since in a small task the queries are what it
+    leaves over. Raises UserError where the task has too few examples.
     """
     most = shots if max_shots is None else max_shots
     index = split.index(task_name)
-    shortage = _shortage(split, index, most)
-    if shortage:
+    drawing = _drawing_of(split)
+    if shortage := drawing.shortage(index, most):
         raise UserError(shortage)
     if shots > most:
         raise ValueError(f"{shots} shots were asked for where max_shots is {most}")
-    unmarked, support, marked = split.pools[index].tolist()
-    available = marked or min(unmarked, unmarked + support - most)
-    count = available if queries is None else min(queries, available)
     purpose = (seed, "evaluation", task_name)
-    learnt, judged = _draw(split, index, shots, count, purpose)
+    learnt, judged = drawing.for_evaluation(index, shots, most, queries, purpose)
     return Episode(task_name, split.info(task_name), learnt, judged, seed_of(*purpose))
 
 
 def shots_within(split: TaskSplit, task_name: str, shots: Sequence[int]) -> list[int]:
-    """Those of `shots` that the task has enough examples for, and a query besides."""
-    index = split.index(task_name)
-    return [count for count in shots if not _shortage(split, index, count)]
+    """Those of `shots` that the task has enough examples (or groups) for, and a query besides."""
+    index, drawing = split.index(task_name), _drawing_of(split)
+    return [count for count in shots if not drawing.shortage(index, count)]
 
 
 def columns_of(split: TaskSplit, shots: Sequence[int]) -> dict[int, list[str]]:
@@ -125,56 +123,18 @@ def columns_of(split: TaskSplit, shots: Sequence[int]) -> dict[int, list[str]]:
 
 def shortages(split: TaskSplit, max_shots: int) -> list[str]:
     """A sentence for every task with too few examples for `max_shots` and a query."""
-    return [text for index in range(len(split)) if (text := _shortage(split, index, max_shots))]
+    drawing = _drawing_of(split)
+    return [text for index in range(len(split)) if (text := drawing.shortage(index, max_shots))]
 
 
 def _most_of(split: TaskSplit, index: int) -> int:
     """The largest number of shots of one task; -1 where it has no query."""
-    numbers = range(int(split.sizes[index]) + 1)
-    return bisect_left(numbers, True, key=lambda shots: bool(_shortage(split, index, shots))) - 1
+    drawing, numbers = _drawing_of(split), range(int(split.sizes[index]) + 1)
+    return bisect_left(numbers, True, key=lambda shots: bool(drawing.shortage(index, shots))) - 1
 
 
-def _shortage(split: TaskSplit, index: int, max_shots: int) -> str:
-    unmarked, support, marked = split.pools[index].tolist()
-    queries = marked or min(unmarked, unmarked + support - max_shots)
-    if unmarked + support >= max_shots and queries > 0:
-        return ""
-    marks = f" ({support} marked support, {marked} marked query)" if support or marked else ""
-    return (
-        f"task {split.names[index]!r} has {unmarked + support + marked} examples{marks}, "
-        f"too few for {max_shots} shots and a query; ask for fewer shots or add examples"
-    )
-
-
-def _shares(pools: list[int], support: int, query: int) -> tuple[int, int]:
-    """How many different examples of a task become support and query."""
-    unmarked, marked_support, marked_query = pools
-    learnt = unmarked + marked_support
-    if marked_query:
-        return min(support, learnt), min(query, marked_query)
-    if learnt >= support + query:
-        queries = min(query, unmarked)
-    else:
-        queries = min(query, unmarked, max(1, learnt - max(1, round(learnt * support / (support + query)))))
-    return min(support, learnt - queries), queries
-
-
-def _draw(
-    split: TaskSplit, index: int, support: int, query: int, purpose: tuple[int | str, ...]
-) -> tuple[list[Example], list[Example]]:
-    """So many different examples of a task. The queries come first: they do not depend on how much support is
-    drawn.
-    """
-    unmarked, marked_support, marked_query = split.pools[index].tolist()
-    shuffle = Shuffle(Draws(*purpose))
-    if marked_query:
-        first = unmarked + marked_support
-        queries = [first + place for place in Shuffle(Draws(*purpose, "query")).take(query, marked_query)]
-    else:
-        queries = shuffle.take(query, unmarked)
-    supports = shuffle.take(support, unmarked + marked_support)
-    read = split.example_by_pool
-    return [read(index, place) for place in supports], [read(index, place) for place in queries]
+def _drawing_of(split: TaskSplit) -> OneByOne | InGroups:
+    return InGroups(split) if split.grouped else OneByOne(split)
 
 
 def _cycle(examples: list[Example], count: int) -> list[Example]:

@@ -39,24 +39,25 @@ class Examples(Sequence[Example]):
 class TaskSplit:
     """Tasks sorted by name. `names[i]`, `sizes[i]` and `task(i)` belong together.
 
-    `pools` is (tasks, 3): how many examples of each task are unmarked, marked `support`, marked `query`.
+    `pools` is (tasks, 3): how many examples of each task are unmarked, marked `support`, marked `query`. Where the
+    examples belong to groups (dialogues), these stand in order of time, and `groups_of` tells them apart.
     """
 
     def __init__(
         self,
         split: str,
         names: Sequence[str],
-        pools: np.ndarray,
+        counts: np.ndarray,
         starts: np.ndarray,
         rows: ArrowRows,
         facts: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self.split = split
         self.names = list(names)
-        self.pools = pools
-        self.starts = starts  # (tasks,) the number of each task's first row
+        self.pools, self.groups = counts[:, :3], counts[:, 3]  # (tasks, 3), (tasks,)
+        self.starts, self._first_groups = starts.T  # (tasks,) the number of each task's first row, and first group
         self.rows = rows
-        self._facts = facts
+        self._counts, self._starts, self._facts = counts, starts, facts
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -96,11 +97,23 @@ class TaskSplit:
         start = int(self.starts[index])
         return self.rows.example(start + int(self.rows.order[start + place]))
 
+    @cached_property
+    def grouped(self) -> bool:
+        return bool(self.groups.any())
+
+    def groups_of(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """(groups + 1,) where a task's groups begin among its examples, and where the last ends; (groups,) their marks,
+        0 for none, 1 for `support`, 2 for `query`.
+        """
+        first = int(self._first_groups[index])
+        found = self.rows.groups[first : first + int(self.groups[index])]
+        return np.append(found[:, 0], self.sizes[index]), found[:, 1]
+
     def only(self, names: Iterable[str]) -> TaskSplit:
         """The same split with these tasks alone."""
         chosen = sorted({self.index(name) for name in names})
         names = [self.names[index] for index in chosen]
-        return TaskSplit(self.split, names, self.pools[chosen], self.starts[chosen], self.rows, self._facts)
+        return TaskSplit(self.split, names, self._counts[chosen], self._starts[chosen], self.rows, self._facts)
 
     def share(self, first: float, last: float, seed: int) -> TaskSplit:
         """The tasks from one fraction to another of a random order that depends on the seed and the names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from string import Formatter
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -85,6 +86,14 @@ class Translation(TaskOptions):
         languages = (info.get(key) for key in ("source_language", "target_language"))
         source_language, target_language = (None if code is None else str(code) for code in languages)
         return Prompt(self.prompt.format(**known), example.target, source_language, target_language)
+
+    def prompt_shown(self, task: str, info: Mapping[str, Any], example: Example, shown: Sequence[Example]) -> Prompt:
+        """The same after other examples of the task with their answers: in one text, and turn by turn for a chat model."""
+        asked = self.prompt_of(task, info, example)
+        earlier = [self.prompt_of(task, info, each) for each in shown]
+        text = "\n".join([*(f"{each.input}\n{each.output}\n" for each in earlier), asked.input])
+        turns = [turn for each in earlier for turn in (each.input, each.output)]
+        return replace(asked, input=text, turns=(*turns, asked.input))
 
     def score(self, metric: str, predictions: Sequence[str], references: Sequence[str]) -> Score:
         from metanlp.metrics import score

@@ -68,7 +68,7 @@ def test_rejected_rows_are_counted_and_listed(make) -> None:
 def test_the_arrow_files_are_datasets(make) -> None:
     collection = TaskCollection.open(make({"train/zu": ROWS}))
     dataset = datasets.Dataset.from_file(str(collection.cache / "train.arrow"))
-    assert dataset[2] == {"source": "three", "target": "kuthathu", "id": "", "pool": "", "line": 4}
+    assert dataset[2] == {"source": "three", "target": "kuthathu", "id": "", "pool": "", "group": "", "line": 4}
 
 
 def test_built_once_and_again_when_a_file_changes(make, monkeypatch) -> None:

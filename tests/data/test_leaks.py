@@ -131,3 +131,28 @@ def test_splits_may_be_missing_or_empty(make) -> None:
         parallel=True,
     )
     assert leaks(path) == []
+
+
+def replies(*dialogues: str) -> list[dict[str, object]]:
+    return [
+        {"dialogue": name, "history": [LONG, "Hello, " * place + "how are you?"], "reply": LONG}
+        for name in dialogues
+        for place in range(2)
+    ]
+
+
+def test_everyday_replies_are_no_leak_but_dialogues_are(make_dialogues) -> None:
+    tasks = {
+        "train/ann": replies("1", "2"),
+        "train/bob": replies("2", "3"),  # who talked to ann
+        "valid/cyd": replies("4", "5", "3"),
+        "test/dee": replies("6", "7"),
+        "test/eve": replies("7", "8", "5", "1", "2"),
+    }
+    path = make_dialogues(tasks)
+    assert leaks(path) == [("dialogue", "valid/cyd", 1), ("dialogue", "test/eve", 2), ("dialogue", "test/eve", 1)]
+    assert str(find_leaks(TaskCollection.open(path))[1]) == (
+        "test/eve: 2 of its dialogues stand in train as well; test/eve.jsonl:7 and train/ann.jsonl:1: '1'"
+    )
+    del tasks["test/eve"], tasks["valid/cyd"]
+    assert leaks(make_dialogues(tasks, name="clean")) == []
