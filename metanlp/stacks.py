@@ -29,7 +29,7 @@ def adapt_stack(
     show: str = "",
     after_step: Callable[[], None] = lambda: None,
 ) -> Weights:
-    """The fast weights `(tasks, *shape)` of a stack of episodes with equally many support examples, the caller's own.
+    """The fast weights `(tasks, *shape)` of a stack of episodes, each adapted to its own support; the caller's own.
 
     `after_step` is called after every step; others may use the learner meanwhile, where the fast weights stack. Raises
     RuntimeError where adapting moved no support loss at all.

@@ -213,7 +213,7 @@ def test_check_tells_of_shots_and_of_the_backbone_at_once(collection: Path) -> N
     raw["evaluation"] = {"shots": [1000]}
     with pytest.raises(UserError) as told:
         check_recipe(build_recipe(raw), "mine")
-    assert "too few for 1000 shots" in str(told.value)
+    assert "enough examples for 1000 shots" in str(told.value)
     assert "task.new_languages and task.new_pieces are for pretrained models" in str(told.value)
 
 

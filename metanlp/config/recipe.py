@@ -98,7 +98,11 @@ class Evaluation(Options):
     """What `metanlp evaluate` measures."""
 
     stages: list[str] = Field([], description="which stages; empty: the last one")
-    shots: list[int] = Field([0, 4, 16, 64], min_length=1, description="support examples; 0 is without adapting")
+    shots: list[int] = Field(
+        [0, 4, 16, 64],
+        min_length=1,
+        description="support examples; 0 is without adapting. A task with too few is left out there",
+    )
     queries: int = Field(100, ge=1, description="query examples of a task, at most")
     seeds: list[int] = Field([0], min_length=1, description="each draws its own support and query examples")
     metrics: list[Literal["chrF", "chrF++", "BLEU", "TER", "exact_match"]] = Field(
