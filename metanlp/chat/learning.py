@@ -47,16 +47,19 @@ class Learning:
                 self._changed.wait_for(lambda: self._closed or self._waiting)
                 if self._closed:
                     return
-                taken, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-            wanted = [(job, lines) for job, lines in taken if not job.ended]
-            if wanted:
-                self._learn(wanted)
+                wanted = [(job, lines) for job, lines in self._waiting if not job.ended]
+                alike = [each for each in wanted if self.model.adapting(each[1]) == self.model.adapting(wanted[0][1])]
+                taken = alike[:TOGETHER]
+                self._waiting = [each for each in wanted if each not in taken]
+            if taken:
+                self._learn(taken)
 
     def _learn(self, wanted: list[tuple[Job, Sequence[Example]]]) -> None:
+        adapting = self.model.adapting(wanted[0][1])
         begun = time.monotonic()
         jobs = [job for job, _ in wanted]
         for job in jobs:
-            job.begin(self.model.steps)
+            job.begin(adapting.steps)
 
         def after_step() -> None:
             for job in jobs:
@@ -66,7 +69,7 @@ class Learning:
                 raise Replaced
 
         try:
-            found = self.model.learn([lines for _, lines in wanted], after_step)
+            found = self.model.learn([lines for _, lines in wanted], adapting, after_step)
             for (job, lines), weights in zip(wanted, found, strict=True):
                 if not job.ended:
                     self.keep(job, lines, weights)

@@ -10,11 +10,13 @@ from pathlib import Path
 import torch
 
 from metanlp.chat.turns import Turns
+from metanlp.config.recipe import Adapting
 from metanlp.data.types import Episode, Example, Prompt
 from metanlp.errors import UserError
 from metanlp.run import Parts, Run
 from metanlp.saving import load_weights, save_weights
 from metanlp.stacks import adapt_stack
+from metanlp.tuned import adapting_for
 from metanlp.weights import Weights, own
 
 SAMPLED = 256  # numbers of every weight that tell a model from another
@@ -29,10 +31,9 @@ class Model:
         self.parts: Parts = run.trained(device)
         self.base = _fingerprint(run, self.parts.backbone.model)
 
-    @property
-    def steps(self) -> int:
-        """How many steps a person is learnt in."""
-        return self.run.recipe.adapting_of(self.run.stage).steps
+    def adapting(self, lines: Sequence[Example]) -> Adapting:
+        """How a person with these lines is learnt: as the run was tuned for so many dialogues, else as the recipe says."""
+        return adapting_for(self.run, len({line.group for line in lines}))
 
     @property
     def start(self) -> Weights:
@@ -64,13 +65,15 @@ class Model:
                 return
             yield piece
 
-    def learn(self, people: Sequence[Sequence[Example]], after_step: Callable[[], None]) -> list[Weights]:
+    def learn(
+        self, people: Sequence[Sequence[Example]], adapting: Adapting, after_step: Callable[[], None]
+    ) -> list[Weights]:
         """Weights `(1, *shape)` for each of several people by their lines, learnt side by side. Each step is a turn.
 
         `after_step` is called between turns; what it raises ends the learning.
         """
         episodes = [Episode("", {}, lines, [], index=0) for lines in people]
-        recipe = self.run.recipe
+        seed = self.run.recipe.seed
         with ExitStack() as turn:
             turn.enter_context(self.turns.learn())
 
@@ -80,13 +83,7 @@ class Model:
                 turn.enter_context(self.turns.learn())
 
             stack = adapt_stack(
-                self.run,
-                self.parts,
-                episodes,
-                recipe.adapting_of(self.run.stage),
-                self.steps,
-                seed=recipe.seed,
-                after_step=give_way,
+                self.run, self.parts, episodes, adapting, adapting.steps, seed=seed, after_step=give_way
             )
         return [
             own({name: weight[index : index + 1] for name, weight in stack.items()}) for index in range(len(people))

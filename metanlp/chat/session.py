@@ -173,7 +173,7 @@ class Session:
 
     def _learnt(self, job: Job, lines: Sequence[Example], weights: Weights) -> None:
         """Keep what was learnt of a person, if it is still wanted: from here on they answer with it."""
-        facts = Learnt(self._model.base, len(lines), self._model.steps, round(job.seconds, 1))
+        facts = Learnt(self._model.base, len(lines), job.steps, round(job.seconds, 1))
         with TemporaryDirectory() as aside:
             made = Path(aside) / ADAPTER
             self._model.save(made, weights)

@@ -7,6 +7,7 @@ Each imports what it needs when it is called, so that `--help` answers at once. 
 import metanlp.cli.recipes
 import metanlp.cli.learning
 import metanlp.cli.using
+import metanlp.cli.talking
 import metanlp.cli.looking
 from metanlp.cli._app import app
 

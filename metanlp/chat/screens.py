@@ -1,0 +1,120 @@
+"""Two ways to show the chat: a terminal with colours and progress, and plain lines for scripts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from metanlp.chat.jobs import Job
+from metanlp.errors import UserError
+
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def told(job: Job) -> str:
+    """How a teaching stands, in words."""
+    if job.state == "ready":
+        return f"{job.person} has learnt {job.examples} lines in {job.seconds:.1f} s, and answers with that from now on"
+    if job.state == "failed":
+        return f"{job.person} could not be learnt: {job.error}"
+    if job.state == "replaced":
+        return f"the teaching of {job.person} was given up for another"
+    return f"learning {job.person}: {f'step {job.done} of {job.steps}' if job.steps else 'waiting'}"
+
+
+class Lines:
+    """Lines in, lines out. A script goes on when what it taught is learnt."""
+
+    def ask(self, prompt: str) -> str | None:
+        line = sys.stdin.buffer.readline()
+        try:
+            return line.decode("utf-8").rstrip("\r\n") if line else None
+        except UnicodeDecodeError as error:
+            raise UserError(f"standard input is not UTF-8 at byte {error.start} of a line") from None
+
+    def say(self, text: str) -> None:
+        print(text, flush=True)
+
+    def stream(self, who: str, pieces: Iterator[str]) -> None:
+        print(f"{who}: ", end="")
+        for piece in pieces:
+            print(piece.replace("\n", " "), end="", flush=True)
+        print(flush=True)
+
+    def side_by_side(self, names: tuple[str, str], pieces: Iterator[tuple[str, str]]) -> None:
+        for name, texts in zip(names, zip(*pieces, strict=True), strict=True):
+            self.stream(name, iter(texts))
+
+    def taught(self, job: Job) -> None:
+        shown = ""
+        while not job.wait(SECONDS_BETWEEN_LOOKS):
+            if (now := told(job)) != shown:
+                print(now, file=sys.stderr, flush=True)
+                shown = now
+        self.say(told(job))
+
+
+class Colours:
+    """A terminal: answers stream, and the bottom line tells of teachings while the chat goes on."""
+
+    def __init__(self, commands: list[str]) -> None:
+        try:
+            from prompt_toolkit import PromptSession
+            from prompt_toolkit.completion import WordCompleter
+        except ImportError:
+            raise UserError("a chat in the terminal needs prompt_toolkit; run: pip install 'metanlp[chat]'") from None
+        from rich.console import Console
+
+        self.console = Console(highlight=False)
+        self.jobs: list[Job] = []
+        words = WordCompleter(commands, sentence=True)
+        self.prompt: Any = PromptSession(completer=words, complete_while_typing=True, refresh_interval=0.5)
+
+    def ask(self, prompt: str) -> str | None:
+        from prompt_toolkit.patch_stdout import patch_stdout
+
+        for job in [job for job in self.jobs if job.ended]:
+            self.jobs.remove(job)
+            self.console.print(told(job), style="dim", markup=False)
+        try:
+            with patch_stdout():
+                return str(self.prompt.prompt(prompt, bottom_toolbar=self._bottom))
+        except EOFError:
+            return None
+
+    def say(self, text: str) -> None:
+        self.console.print(text, style="dim", markup=False)
+
+    def stream(self, who: str, pieces: Iterator[str]) -> None:
+        self.console.print(f"{who}: ", end="", style="bold", markup=False)
+        try:
+            for piece in pieces:
+                self.console.print(piece, end="", markup=False, soft_wrap=True)
+        except KeyboardInterrupt:  # enough of this answer, not of the chat
+            self.console.print("...", end="")
+        self.console.print()
+
+    def side_by_side(self, names: tuple[str, str], pieces: Iterator[tuple[str, str]]) -> None:
+        from rich.live import Live
+        from rich.table import Table
+        from rich.text import Text
+
+        texts = ["", ""]
+
+        def table() -> Table:
+            shown = Table(*names, expand=True)
+            shown.add_row(*map(Text, texts))
+            return shown
+
+        with Live(table(), console=self.console, refresh_per_second=8) as live:
+            for pair in pieces:
+                texts = [text + piece for text, piece in zip(texts, pair, strict=True)]
+                live.update(table())
+
+    def taught(self, job: Job) -> None:
+        self.jobs.append(job)
+        self.say(f"{told(job)}; go on talking, the line at the bottom tells how far it is")
+
+    def _bottom(self) -> str | None:
+        return "; ".join(map(told, self.jobs)) or None

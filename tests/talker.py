@@ -1,0 +1,38 @@
+"""A run to talk with, made without data: a tiny random Llama, and adapters that nothing has prepared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from backbones.causal_models import save_causal
+
+from metanlp.checkpoint import Checkpoint, save_checkpoint
+from metanlp.config.load import build_recipe
+from metanlp.config.yaml import write_yaml
+from metanlp.run import Run
+from metanlp.weights import Weights
+
+
+def make_talker(folder: Path, *overrides: str) -> Path:
+    raw: dict[str, Any] = {
+        "task": {"kind": "dialogue", "collection": "nowhere"},
+        "backbone": {"kind": "causal", "model": str(save_causal("llama", folder / "backbone")), "max_length": 96},
+        "fast_weights": {"kind": "lora", "r": 2, "targets": ["q_proj", "v_proj", "o_proj", "up_proj", "down_proj"]},
+        "trackers": [],
+        "stages": {"start": {"algorithm": "joint", "train": {"steps": 0}}},
+        "adapting": {"steps": 3, "learning_rate": 0.1, "batch": 4},
+    }
+    recipe = build_recipe(raw, *overrides)
+    write_yaml(folder / "recipe.yaml", recipe.dump())
+    run = Run.open(folder)
+    slow = run.build("cpu").learner.slow()
+    save_checkpoint(run.checkpoints, Checkpoint({"slow": slow}, {"step": 0, "passes": 0, "seconds": 0.0}))
+    return folder
+
+
+def invented(start: Weights, seed: int) -> Weights:
+    """Random weights `(1, *shape)`: unlike ones learnt in a second, they write another thing for every text."""
+    generator = torch.Generator().manual_seed(seed)
+    return {name: weight + 0.3 * torch.randn(weight.shape, generator=generator) for name, weight in start.items()}
