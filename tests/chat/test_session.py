@@ -1,0 +1,409 @@
+"""The session: everybody answers with their own weights, whatever happens in between, and learning is in nobody's way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from talker import make_talker
+
+from metanlp.chat.people import ADAPTER, LINES
+from metanlp.chat.session import Session
+from metanlp.chat.teaching import lines_of_text
+from metanlp.data.types import Episode, Example, Prompt
+from metanlp.errors import UserError
+from metanlp.run import Run
+from metanlp.stacks import adapt_stack
+from metanlp.weights import Weights
+
+NAMES = ["Anna", "Ben", "Chloé"]
+
+
+def taught(session: Session, name: str, text: str) -> None:
+    job = session.teach(name, lines_of_text(text))
+    assert job.wait(60)
+    assert job.state == "ready", job.error
+
+
+def said(session: Session, name: str, message: str = "hello", adapted: bool = True) -> str:
+    session.reset(name)
+    return "".join(session.reply(name, message, adapted))
+
+
+def weights_of(session: Session, name: str) -> Weights:
+    person = session.open(name)
+    return {key: weight.clone() for key, weight in session._weights(person).items()}
+
+
+def same(one: Weights, other: Weights) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_teaching_changes_the_answers_of_that_person_alone(session_of) -> None:
+    session = session_of()
+    for name in NAMES[:2]:
+        session.open(name)
+    before = said(session, "Ben")
+    assert said(session, "Anna") == before == said(session, "Anna", adapted=False)
+    taught(session, "Anna", "dogs => aaaaaa\nhello => aaaaaa\naaaaaa")
+    assert said(session, "Anna") != before
+    assert said(session, "Anna", adapted=False) == before == said(session, "Ben")
+    assert session.people()[0].lines == 3
+    assert session.people()[1].lines == 0
+
+
+def test_what_was_learnt_is_what_adapting_alone_makes(session_of, talker: Path) -> None:
+    """In 16-bit numbers; side by side with another person as well."""
+    session = session_of()
+    texts = {"Anna": "one => uno\ntwo => due", "Ben": "x"}
+    with session._model.turns.learn():  # the first waits for a turn, so that the second is there before it begins
+        jobs = [session.teach(name, lines_of_text(text)) for name, text in texts.items()]
+    assert all(job.wait(60) for job in jobs)
+    run = Run.open(talker)
+    parts, adapting = run.trained("cpu"), run.recipe.adapting
+    for name, text in texts.items():
+        episode = Episode("", {}, lines_of_text(text), [], index=0)
+        wanted = adapt_stack(run, parts, [episode], adapting, adapting.steps, seed=run.recipe.seed)
+        found = weights_of(session, name)
+        for key, weight in wanted.items():
+            torch.testing.assert_close(found[key], weight, rtol=2e-3, atol=2e-4)
+        assert not same(found, session._model.start)
+
+
+def test_after_a_restart_all_is_as_before_but_the_conversation(session_of) -> None:
+    first = session_of()
+    taught(first, "Anna", "hello => aaaaaa")
+    wanted, answer = weights_of(first, "Anna"), said(first, "Anna")
+    first.close()
+    second = session_of()
+    assert [person.name for person in second.people()] == ["Anna"]
+    assert second.conversation("Anna") == []
+    assert same(weights_of(second, "Anna"), wanted)
+    assert said(second, "anna ") == answer
+    assert second.job("Anna") is None
+
+
+def test_an_adapter_of_other_weights_is_not_used_and_learnt_anew(session_of, tmp_path: Path) -> None:
+    first = session_of()
+    taught(first, "Anna", "hello => aaaaaa")
+    first.close()
+    session = session_of(run=make_talker(tmp_path / "other", "seed=1"))
+    assert same(session._weights(session.people()[0]), session._model.start)
+    session.open("Anna")
+    job = session.job("Anna")
+    assert job is not None
+    assert job.wait(60)
+    assert job.state == "ready"
+    assert not same(weights_of(session, "Anna"), session._model.start)
+
+
+def test_another_backbone_under_the_same_adapters_is_another_model(session_of, talker: Path, tmp_path: Path) -> None:
+    changed = Path(shutil.copytree(talker, tmp_path / "changed"))
+    recipe = (changed / "recipe.yaml").read_text().replace(str(talker), str(changed))
+    (changed / "recipe.yaml").write_text(recipe)
+    same_model = session_of(run=changed)._model.base
+    from safetensors.torch import load_file, save_file
+
+    path = changed / "backbone" / "model.safetensors"
+    tensors = load_file(path)
+    tensors["model.norm.weight"] += 1
+    save_file(tensors, path, metadata={"format": "pt"})
+    assert session_of()._model.base == same_model != session_of(run=changed)._model.base
+
+
+def test_the_conversation_is_read_by_the_model_and_kept_on_early_close(session_of) -> None:
+    session = session_of()
+    session.open("Anna")
+    read: list[Prompt] = []
+    backbone = session._model.parts.backbone
+    stream = backbone.stream
+    backbone.stream = lambda prompt, **options: read.append(prompt) or stream(prompt, **options)
+    answer = "".join(session.reply("Anna", " hello\nthere "))
+    pieces = session.reply("Anna", "more")
+    first = next(pieces)
+    pieces.close()
+    assert read[1].turns == ("hello there", answer.strip(), "more")
+    assert [message["role"] for message in session.conversation("Anna")] == ["user", "assistant"] * 2
+    assert session.conversation("Anna")[3]["content"] == first.strip()
+    assert session.reset("Anna") == 4
+    assert session.conversation("Anna") == []
+
+
+def test_both_are_the_two_answers_and_the_persons_is_kept(session_of) -> None:
+    session = session_of()
+    taught(session, "Anna", "hello => aaaaaa")
+    own, theirs = said(session, "Anna", adapted=False), said(session, "Anna")
+    session.reset("Anna")
+    pairs = list(session.both("Anna", "hello"))
+    assert ("".join(pair[0] for pair in pairs), "".join(pair[1] for pair in pairs)) == (own, theirs)
+    assert own != theirs
+    assert session.conversation("Anna")[1]["content"] == theirs.strip()
+
+
+def test_drawn_answers_can_be_repeated(session_of) -> None:
+    session = session_of(temperature=1.0)
+    session.open("Anna")
+    assert said(session, "Anna") == said(session, "Anna")
+    greedy = session_of()
+    assert said(greedy, "Anna") != said(session, "Anna")
+
+
+def test_replies_go_on_while_learning(session_of) -> None:
+    """The reply is asked for after the first step and is there before the last one."""
+    session = session_of()
+    session.open("Ben")
+    answer, done_then = said(session, "Ben"), []
+    session.reset("Ben")
+    begun, model = threading.Event(), session._model
+    learn = model.learn
+
+    def watched(people, adapting, after_step):
+        def stepped() -> None:
+            after_step()
+            if not begun.is_set():
+                begun.set()
+                asked.wait(60)
+
+        return learn(people, adapting.model_copy(update={"steps": 40}), stepped)
+
+    asked = threading.Event()
+    model.learn = watched
+    job = session.teach("Anna", lines_of_text("hello => aaaaaa"))
+    assert begun.wait(60)
+    pieces = session.reply("Ben", "hello")
+    found = next(pieces)
+    asked.set()
+    for piece in pieces:
+        found += piece
+        done_then.append(job.done)
+    assert found == answer
+    assert job.wait(60)
+    assert done_then[-1] < job.done == 40
+
+
+def test_more_lines_replace_a_teaching_that_goes_on(session_of) -> None:
+    session = session_of()
+    with session._model.turns.learn():
+        first = session.teach("Anna", lines_of_text("one => uno"))
+        second = session.teach("Anna", lines_of_text("two => due"))
+    assert second.wait(60)
+    assert (first.state, second.state, second.examples) == ("replaced", "ready", 2)
+    person = session.open("Anna")
+    assert (person.lines, person.learnt.lines) == (2, 2)
+
+
+def test_a_teaching_that_fails_says_why_and_the_next_one_works(session_of) -> None:
+    session = session_of()
+    model = session._model
+    learn = model.learn
+    model.learn = lambda *parts: (_ for _ in ()).throw(RuntimeError("no such luck"))
+    job = session.teach("Anna", lines_of_text("hello => aaaaaa"))
+    assert job.wait(60)
+    assert (job.state, job.error) == ("failed", "no such luck")
+    model.learn = learn
+    taught(session, "Anna", "again")
+    assert session.open("Anna").learnt.lines == 2
+
+
+def test_one_persons_failure_is_no_others(session_of) -> None:
+    session = session_of()
+    model = session._model
+    learn = model.learn
+
+    def picky(people, adapting, after_step):
+        if any(line.target == "bad" for lines in people for line in lines):
+            raise RuntimeError("bad")
+        return learn(people, adapting, after_step)
+
+    model.learn = picky
+    with model.turns.learn():
+        first = session.teach("Zoe", lines_of_text("hold the thread"))
+        bad, good = session.teach("Anna", lines_of_text("bad")), session.teach("Ben", lines_of_text("good"))
+    assert all(job.wait(60) for job in (first, bad, good))
+    assert (bad.state, good.state) == ("failed", "ready")
+
+
+def test_forgetting_says_what_was_deleted_and_deletes_it(session_of, tmp_path: Path) -> None:
+    session = session_of()
+    plain = said(session, session.open("Anna").name)
+    taught(session, "Anna", "hello => aaaaaa")
+    said(session, "Anna")
+    person = session.open("Anna")
+    forgotten = session.forget("anna")
+    assert str(forgotten).startswith("forgot Anna: deleted 1 line, an adapter of 0.0")
+    assert "1 adapter in memory, a conversation of 2 messages" in str(forgotten)
+    assert not person.folder.exists()
+    assert list((tmp_path / "people").iterdir()) == []
+    assert len(session._adapters) == 0
+    assert session.conversation("Anna") == []
+    assert session.job("Anna") is None
+    with pytest.raises(UserError, match="nobody called 'Anna'"):
+        session.reply("Anna", "hello")
+    session.open("Anna")
+    assert said(session, "Anna") == plain
+
+
+def test_forgotten_while_learning_stays_forgotten(session_of, tmp_path: Path) -> None:
+    session = session_of()
+    with session._model.turns.learn():
+        job = session.teach("Anna", lines_of_text("hello => aaaaaa"))
+        assert session.forget("Anna").teaching
+    taught(session, "Ben", "x")  # the thread has come past
+    assert job.state == "replaced"
+    assert [person.name for person in session.people()] == ["Ben"]
+    assert len(list((tmp_path / "people").iterdir())) == 1
+
+
+def test_an_answer_that_is_being_written_ends_when_the_person_is_forgotten(session_of) -> None:
+    session = session_of()
+    session.open("Anna")
+    pieces = session.reply("Anna", "hello")
+    next(pieces)
+    session.forget("Anna")
+    assert list(pieces) == []
+    assert session.conversation("Anna") == []
+
+
+def test_export_is_an_adapter_of_plain_peft_with_the_same_logits(session_of, tmp_path: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    session = session_of()
+    with pytest.raises(UserError, match="no adapter yet"):
+        session.export(session.open("Anna").name, tmp_path / "out")
+    taught(session, "Anna", "hello => aaaaaa")
+    folder = session.export("Anna", tmp_path / "out")
+    session.export("Anna", folder)  # the same again is fine
+    assert [json.loads(line)["reply"] for line in (folder / LINES).read_text().splitlines()] == ["aaaaaa"]
+    base = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), folder).eval()
+    ids = torch.tensor([[5, 9, 12, 40, 7]])
+    with torch.no_grad():
+        wanted = plain(input_ids=ids).logits
+        plain_start = plain.unload()(input_ids=ids).logits
+    with session._model.parts.learner.using(weights_of(session, "Anna")) as model:
+        found = model(input_ids=ids).logits
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+    assert (wanted - plain_start).abs().max() > 0.01
+    assert (session.open("Anna").folder / ADAPTER / "adapter_model.safetensors").read_bytes() == (
+        folder / "adapter_model.safetensors"
+    ).read_bytes()
+
+
+def test_export_into_anything_else_is_refused(session_of, tmp_path: Path) -> None:
+    session = session_of()
+    taught(session, "Anna", "hello => aaaaaa")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="something else in it"):
+        session.export("Anna", tmp_path / "out")
+    assert (tmp_path / "out" / "thesis.tex").exists()
+
+
+def test_runs_that_are_no_chat_are_refused(tmp_path: Path, make_recipe: Callable) -> None:
+    from metanlp.config.yaml import write_yaml
+
+    (tmp_path / "run").mkdir()
+    write_yaml(tmp_path / "run" / "recipe.yaml", make_recipe().dump())
+    with pytest.raises(UserError, match="has learnt translation, not dialogues"):
+        Session(tmp_path / "run")
+    with pytest.raises(UserError, match="a chat wants adapters"):
+        Session(make_talker(tmp_path / "full", "fast_weights=full"))
+
+
+def test_empty_messages_and_people_that_are_not_there(session_of) -> None:
+    session = session_of()
+    session.open("Anna")
+    with pytest.raises(UserError, match="type a message"):
+        session.reply("Anna", " \n")
+    with pytest.raises(UserError, match=r"nobody called 'Ana' \(did you mean 'Anna'\?\)"):
+        session.reply("Ana", "hello")
+    with pytest.raises(UserError, match="no lines to teach"):
+        session.teach("Anna", [])
+
+
+class Interleaved(RuleBasedStateMachine):
+    """Teach, forget, switch, evict, answer, restart, in any order: everybody has the weights of their own lines."""
+
+    make: Callable[[], Session]  # set by the test
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session = type(self).make()
+        self.lines: dict[str, list[Example]] = {}
+        self.wanted: dict[tuple[str, ...], Weights] = {}  # lines -> what the first who learnt them got
+        self.waiting: list = []
+
+    @rule(name=st.sampled_from(NAMES), line=st.sampled_from(["aa", "bb", "cc"]), wait=st.booleans())
+    def teach(self, name: str, line: str, wait: bool) -> None:
+        job = self.session.teach(name, lines_of_text(line))
+        known = self.lines.setdefault(name, [])
+        known += [each for each in lines_of_text(line) if each not in known]
+        self.waiting.append(job)
+        if wait:
+            assert job.wait(60)
+
+    @rule(name=st.sampled_from(NAMES))
+    def forget(self, name: str) -> None:
+        if name in self.lines:
+            self.session.forget(name)
+            del self.lines[name]
+
+    @rule(name=st.sampled_from(NAMES))
+    def switch_and_answer(self, name: str) -> None:
+        self.session.open(name)
+        self.lines.setdefault(name, [])
+        "".join(self.session.reply(name, "hello"))
+
+    @rule()
+    def evict(self) -> None:
+        self.session._adapters.most = 1
+
+    @rule()
+    def restart(self) -> None:
+        self.session.close()
+        self.session = type(self).make()
+        for name in self.lines:
+            self.session.open(name)
+            if job := self.session.job(name):
+                self.waiting.append(job)
+
+    @invariant()
+    def nobody_has_anothers(self) -> None:
+        """Lines tell whose weights these are: people with the same lines have equal ones, with others different ones."""
+        for job in self.waiting:
+            assert job.wait(60)
+            assert job.state in ("ready", "replaced")
+        self.waiting = []
+        assert {person.name for person in self.session.people()} == set(self.lines)
+        for name, lines in self.lines.items():
+            found = weights_of(self.session, name)
+            key = tuple(line.target for line in lines)
+            assert same(found, self.session._model.start) == (not lines)
+            for other, theirs in self.wanted.items():
+                close = all(torch.allclose(found[each], theirs[each], rtol=1e-2, atol=1e-3) for each in found)
+                assert close == (sorted(other) == sorted(key)), (name, key, other)
+            self.wanted.setdefault(key, found)
+
+    def teardown(self) -> None:
+        self.session.close()
+
+
+def test_nobody_ever_has_anothers_adapter(talker: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    run = Run.open(talker)
+
+    class Machine(Interleaved):
+        def __init__(self) -> None:
+            folder = tmp_path_factory.mktemp("people")
+            type(self).make = staticmethod(lambda: Session(run, people=folder, device="cpu", max_new_tokens=3))
+            super().__init__()
+
+    run_state_machine_as_test(Machine, settings=settings(max_examples=10, stateful_step_count=10, deadline=None))
