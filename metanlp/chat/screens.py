@@ -8,6 +8,7 @@ from typing import Any
 
 from metanlp.chat.jobs import Job
 from metanlp.errors import UserError
+from metanlp.report.summary import counted
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -15,7 +16,8 @@ SECONDS_BETWEEN_LOOKS = 0.5
 def told(job: Job) -> str:
     """How a teaching stands, in words."""
     if job.state == "ready":
-        return f"{job.person} has learnt {job.examples} lines in {job.seconds:.1f} s, and answers with that from now on"
+        lines = counted(job.examples, "line")
+        return f"{job.person} has learnt {lines} in {job.seconds:.1f} s, and answers with that from now on"
     if job.state == "failed":
         return f"{job.person} could not be learnt: {job.error}"
     if job.state == "replaced":
