@@ -35,6 +35,7 @@ T = TypeVar("T")
 class Session:
     """`Session(run)`; a conversation with each person lasts as long as the session, what they were taught stays on disk.
 
+    Where several talk at once, each names a `window` of their own: people are the same in all, conversations are not.
     Learning goes on in the background, a step at a time, and gives way to whoever wants a reply.
     """
 
@@ -60,7 +61,7 @@ class Session:
         self._model = Model(self.run, device_of(device))
         self._people = People(Path(people) if people is not None else self.run.folder / "people")
         self._adapters = Adapters()
-        self._conversations: dict[str, list[Message]] = {}
+        self._conversations: dict[tuple[str, str], list[Message]] = {}  # by person and window
         self._jobs: dict[str, Job] = {}
         self._lock = RLock()  # over people, adapters, conversations and jobs; whoever has it asks for no turn
         self._learning = Learning(self._model, self._learnt)
@@ -100,33 +101,37 @@ class Session:
         """The last teaching of a person in this session."""
         return self._jobs.get(key_of(name))
 
-    def conversation(self, name: str) -> list[Message]:
+    def conversation(self, name: str, window: str = "") -> list[Message]:
         """What was said so far, the oldest first; a copy."""
-        return [dict(message) for message in self._conversations.get(key_of(name), [])]
+        return [dict(message) for message in self._conversations.get((key_of(name), window), [])]
 
-    def reply(self, name: str, message: str, adapted: bool = True) -> Iterator[str]:
+    def reply(self, name: str, message: str, adapted: bool = True, window: str = "") -> Iterator[str]:
         """The person's answer in pieces as they are written; joined, they are the whole. Not `adapted`: the model's own.
 
         Message and answer then belong to the conversation, also where the caller closes the iterator before its end.
         """
-        [answer], told = self._answers(name, message, [adapted])
+        [answer], told = self._answers(name, message, [adapted], window)
         return told(answer, lambda piece: piece)
 
-    def both(self, name: str, message: str) -> Iterator[tuple[str, str]]:
+    def both(self, name: str, message: str, window: str = "") -> Iterator[tuple[str, str]]:
         """Pieces of two answers to the same message side by side: the model's own, and the person's.
 
         Either piece may be empty. The person's answer is the one that belongs to the conversation afterwards.
         """
-        (own, theirs), told = self._answers(name, message, [False, True])
+        (own, theirs), told = self._answers(name, message, [False, True], window)
         pairs = ((first or "", second or "") for first, second in zip_longest(own, theirs))
         return told(pairs, lambda pair: pair[1])
 
-    def reset(self, name: str) -> int:
+    def reset(self, name: str, window: str = "") -> int:
         """Begin the conversation anew; returns how many messages there were."""
-        return len(self._conversations.pop(key_of(name), []))
+        return len(self._conversations.pop((key_of(name), window), []))
+
+    def leave(self, window: str) -> None:
+        """Drop the window's conversations."""
+        self._drop(lambda _, place: place == window)
 
     def forget(self, name: str) -> Forgotten:
-        """Delete a person: lines, adapter, what is in memory, the conversation. A teaching that is going on comes to nothing.
+        """Delete a person: lines, adapter, what is in memory, conversations. A teaching that is going on comes to nothing.
 
         The result says what was deleted (`str(forgotten)` is a sentence). UserError where there is no such person.
         """
@@ -137,7 +142,7 @@ class Session:
             if job is not None:
                 job.end("replaced")
             in_memory = self._adapters.forget(key)
-            messages = len(self._conversations.pop(key, []))
+            messages = self._drop(lambda person, _: person == key)
             return Forgotten(gone.name, gone.folder, gone.lines, gone.adapter_bytes, in_memory, messages, going_on)
 
     def export(self, name: str, folder: str | Path) -> Path:
@@ -153,6 +158,11 @@ class Session:
         self._learning.close()
         for job in self._jobs.values():
             job.end("replaced")
+
+    def _drop(self, wanted: Callable[[str, str], bool]) -> int:
+        """Drop the conversations that are `wanted(person, window)`; returns how many messages they had."""
+        dropped = [key for key in list(self._conversations) if wanted(*key)]
+        return sum(len(self._conversations.pop(key, [])) for key in dropped)
 
     def _known(self, name: str) -> Person:
         person = self._people.get(name)
@@ -190,7 +200,7 @@ class Session:
         return self._adapters.get(key, lambda: self._model.load(person.folder / ADAPTER))
 
     def _answers(
-        self, name: str, message: str, adapted: Sequence[bool]
+        self, name: str, message: str, adapted: Sequence[bool], window: str
     ) -> tuple[list[Iterator[str]], Callable[[Iterator[T], Callable[[T], str]], Iterator[T]]]:
         """The streams of answers to a message, and what makes a conversation of what is read of them."""
         said = one_line(message)
@@ -198,7 +208,7 @@ class Session:
             raise UserError("there is nothing to answer; type a message")
         with self._lock:
             person = self._known(name)
-            conversation = self._conversations.setdefault(key_of(name), [])
+            conversation = self._conversations.setdefault((key_of(name), window), [])
             lines = [*(each["content"] for each in conversation), said]
             weights = [self._weights(person) if own else self._model.start for own in adapted]
         seed = seed_of(self.run.recipe.seed, "reply", len(conversation))
@@ -208,7 +218,7 @@ class Session:
             answer = []
             try:
                 for piece in pieces:
-                    if self._conversations.get(key_of(name)) is not conversation:
+                    if self._conversations.get((key_of(name), window)) is not conversation:
                         return  # begun anew, or the person was forgotten: nobody goes on as they were
                     answer.append(text_of(piece))
                     yield piece
