@@ -126,10 +126,6 @@ class Session:
         """Begin the conversation anew; returns how many messages there were."""
         return len(self._conversations.pop((key_of(name), window), []))
 
-    def leave(self, window: str) -> None:
-        """Drop the window's conversations."""
-        self._drop(lambda _, place: place == window)
-
     def forget(self, name: str) -> Forgotten:
         """Delete a person: lines, adapter, what is in memory, conversations. A teaching that is going on comes to nothing.
 
@@ -142,7 +138,8 @@ class Session:
             if job is not None:
                 job.end("replaced")
             in_memory = self._adapters.forget(key)
-            messages = self._drop(lambda person, _: person == key)
+            talks = [talk for talk in list(self._conversations) if talk[0] == key]
+            messages = sum(len(self._conversations.pop(talk, [])) for talk in talks)
             return Forgotten(gone.name, gone.folder, gone.lines, gone.adapter_bytes, in_memory, messages, going_on)
 
     def export(self, name: str, folder: str | Path) -> Path:
@@ -158,11 +155,6 @@ class Session:
         self._learning.close()
         for job in self._jobs.values():
             job.end("replaced")
-
-    def _drop(self, wanted: Callable[[str, str], bool]) -> int:
-        """Drop the conversations that are `wanted(person, window)`; returns how many messages they had."""
-        dropped = [key for key in list(self._conversations) if wanted(*key)]
-        return sum(len(self._conversations.pop(key, [])) for key in dropped)
 
     def _known(self, name: str) -> Person:
         person = self._people.get(name)

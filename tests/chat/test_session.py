@@ -155,8 +155,8 @@ def test_each_window_has_its_own_conversation(session_of) -> None:
     left = session.reply("Anna", "hello", window="two")
     next(left)
     assert session.conversation("Anna") == session.conversation("Anna", "two") == []
-    session.leave("two")
-    assert list(left) == []  # nobody is there any more to read it
+    session.reset("Anna", "two")
+    assert list(left) == []  # it belonged to what was begun anew
     assert [each["content"] for each in session.conversation("anna", "one")] == ["hello", one.strip()]
     "".join(session.reply("Anna", "hello"))
     assert (session.reset("Anna", "two"), session.reset("Anna", "one"), session.reset("Anna", "one")) == (0, 2, 0)
