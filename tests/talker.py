@@ -18,7 +18,7 @@ from metanlp.weights import Weights
 def make_talker(folder: Path, *overrides: str) -> Path:
     raw: dict[str, Any] = {
         "task": {"kind": "dialogue", "collection": "nowhere"},
-        "backbone": {"kind": "causal", "model": str(save_causal("llama", folder / "backbone")), "max_length": 96},
+        "backbone": {"kind": "causal", "model": str(save_causal("llama", folder / "backbone")), "max_length": 128},
         "fast_weights": {"kind": "lora", "r": 2, "targets": ["q_proj", "v_proj", "o_proj", "up_proj", "down_proj"]},
         "trackers": [],
         "stages": {"start": {"algorithm": "joint", "train": {"steps": 0}}},
@@ -35,4 +35,4 @@ def make_talker(folder: Path, *overrides: str) -> Path:
 def invented(start: Weights, seed: int) -> Weights:
     """Random weights `(1, *shape)`: unlike ones learnt in a second, they write another thing for every text."""
     generator = torch.Generator().manual_seed(seed)
-    return {name: weight + 0.3 * torch.randn(weight.shape, generator=generator) for name, weight in start.items()}
+    return {name: weight + 0.2 * torch.randn(weight.shape, generator=generator) for name, weight in start.items()}

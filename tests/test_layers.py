@@ -30,7 +30,8 @@ LAYERS = [
     ["sharing"],
     ["training", "evaluation", "report", "checking", "listing", "doctor"],
     ["tuning"],
-    ["pipelines", "chat"],
+    ["pipelines"],
+    ["chat"],
     ["cli"],
     ["__init__", "__main__"],
 ]

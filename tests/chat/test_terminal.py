@@ -71,7 +71,7 @@ def test_a_run_that_is_none_is_the_users_mistake(tmp_path: Path) -> None:
     assert "is not a run" in chat(tmp_path, code=2)[-1]
 
 
-def test_in_a_terminal_learning_is_seen_at_the_bottom_while_the_chat_goes_on(talker: Path, tmp_path: Path) -> None:
+def test_in_a_terminal_the_chat_goes_on_while_learning(talker: Path, tmp_path: Path) -> None:
     pytest.importorskip("prompt_toolkit")
     main, side = pty.openpty()
     command = [*COMMAND, str(talker), "--person", "Anna", "--people", str(tmp_path), "--max-new-tokens", "8"]
@@ -80,14 +80,16 @@ def test_in_a_terminal_learning_is_seen_at_the_bottom_while_the_chat_goes_on(tal
     os.close(side)
     seen = ""
 
-    def until(wanted: str) -> None:
-        """Read on until that has been seen; what comes after it is kept for the next one."""
+    def until(wanted: str, typed: bytes = b"") -> None:
+        """Read on until that has been seen, typing `typed` every second; what comes after it is kept for the next one."""
         nonlocal seen
         end = time.monotonic() + 100
         while wanted not in plain(seen):
             assert time.monotonic() < end, plain(seen)
             if select.select([main], [], [], 1)[0]:
                 seen += os.read(main, 65536).decode(errors="replace")
+            elif typed:
+                os.write(main, typed)
         seen = plain(seen).partition(wanted)[2]
 
     try:
@@ -95,7 +97,7 @@ def test_in_a_terminal_learning_is_seen_at_the_bottom_while_the_chat_goes_on(tal
         os.write(main, b"/teach hello => aaaaaa\r")
         until("go on talking")
         until("you to Anna>")
-        until("Anna has learnt 1 line")  # at the bottom, while the next message is waited for
+        until("Anna has learnt 1 line", typed=b"\r")
         os.write(main, b"hello\r")
         until("Anna: ")
         until("you to Anna>")
