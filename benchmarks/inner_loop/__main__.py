@@ -61,26 +61,26 @@ SAME = 1e-3  # of the gradient's norm, in float32
 def measure(case: Case, seconds: float) -> dict[str, Any]:
     """CPU seconds and memory by side, and why the others are not there."""
     from measuring import in_processes, measure_time
-    from sides import OURS, PEERS, Unavailable, difference, make_side, names_of, units_of
+    from sides import PEERS, Sides, Unavailable, difference, names_of, weighed
 
-    sides, missing = {}, {}
-    for name in names_of(case):
+    maker, sides, missing = Sides(case), {}, {}
+    wanted = None
+    for name in ["metanlp", *(name for name in names_of(case) if name != "metanlp")]:
         try:
-            sides[name] = make_side(case, name)
+            side = maker.make(name)
         except Unavailable as reason:
             missing[name] = str(reason)
-    for unit in range(len(units_of(case))):
-        for side in sides.values():
-            side.run(unit)
-    wanted = sides[next(iter(OURS))].grads()
-    for name in PEERS[case.kind].keys() & sides:
-        apart = difference(sides[name].grads(), wanted)
-        if not apart < SAME:
+            continue
+        side.run()
+        wanted = side.grads() if wanted is None else wanted
+        apart = difference(side.grads(), wanted) if name in PEERS[case.kind] else 0.0
+        if apart < SAME:
+            sides[name] = side
+        else:
             missing[name] = f"wrong by {apart:.1%}"
-            del sides[name]
-    spent = measure_time(case, sides, seconds)
-    names = list(sides)
-    sides.clear()
+    spent = measure_time(sides, seconds)
+    names = [name for name in weighed(case) if name in sides]
+    del maker, side, sides, wanted  # the processes below need the room
     return {"case": str(case), "seconds": spent, "memory": in_processes(case, names), "missing": missing}
 
 
@@ -106,7 +106,7 @@ def time_cell(row: dict[str, Any], name: str) -> str:
 
 
 def memory_cell(row: dict[str, Any], name: str) -> str:
-    if name in row["missing"]:
+    if name not in row["memory"]:
         return ""
     here, floor = row["memory"][name], row["memory"]["plain"]
     return f"{here['peak_MB']:.0f}, {here['before_MB'] - floor['before_MB']:.0f}"

@@ -11,40 +11,34 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cases import Case
-from sides import Side, make_side, units_of
+from sides import Side, Sides
 
 FEWEST = 3  # blocks
 
 
-def measure_time(case: Case, sides: dict[str, Side], seconds: float) -> dict[str, list[float]]:
-    """CPU seconds of each side in each block; a block runs every unit of every side, and blocks follow for `seconds`."""
-    names, units = list(sides), len(units_of(case))
+def measure_time(sides: dict[str, Side], seconds: float) -> dict[str, list[float]]:
+    """CPU seconds of each side in each block; a block runs every side once, and blocks follow for `seconds`."""
+    names = list(sides)
     spent: dict[str, list[float]] = {name: [] for name in names}
     block, begun = 0, time.process_time()
     while block < FEWEST or time.process_time() - begun < seconds:
-        sums = dict.fromkeys(names, 0.0)
-        for unit in range(units):
-            first = (block * units + unit) % len(names)  # no side always follows the same one
-            for name in [*names[first:], *names[:first]]:
-                start = time.process_time()
-                sides[name].run(unit)
-                sums[name] += time.process_time() - start
-        for name in names:
-            spent[name].append(sums[name])
+        first = block % len(names)
+        for name in [*names[first:], *names[:first]]:
+            start = time.process_time()
+            sides[name].run()
+            spent[name].append(time.process_time() - start)
         block += 1
     return spent
 
 
 def measure_memory(case: Case, name: str) -> dict[str, float]:
-    """MB that a block adds at its peak to what is there before it, and MB there besides the model, after some steps."""
-    side, units = make_side(case, name), len(units_of(case))
-    for unit in (0, 1, 2):
-        side.run(unit % units)
+    """MB that a block adds at its peak to what is there before it, and MB there, after a first block."""
+    side = Sides(case).make(name)
+    side.run()
     gc.collect()
     before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
-    for unit in range(units):
-        side.run(unit)
+    side.run()
     return {"peak_MB": memory("VmHWM") - before, "before_MB": before}
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import peers
-from cases import INNER_LR, SIZES, Case, loss_of, make_model, make_tasks, stacked
+from cases import INNER_LR, INNER_STEPS, SIZES, Case, loss_of, make_model, make_tasks, stacked
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from metanlp.batch import Batch
+    from metanlp.learner import Learner
+    from metanlp.outer import Total
     from metanlp.weights import Weights
 
 PLAIN, ZEROED, STEPPED, TOGETHER = "plain", "zeroed", "plain + SGD", "as one batch"
@@ -23,6 +25,10 @@ OURS: dict[str, dict[str, Any]] = {
     "metanlp, adam": {"inner_optimizer": "adam", "inner_clip": None},
     "metanlp, adam, clip": {"inner_optimizer": "adam", "inner_clip": 1.0},
 }
+SHOWN = {
+    "full": tuple(OURS),
+    "lora": ("metanlp", "metanlp, adam, clip"),
+}  # steps of adapters cost too little to tell apart
 EXTRA: dict[str, peers.Peer] = {  # by the name of the package
     "learn2learn": peers.learn2learn,
     "higher": peers.higher,
@@ -35,107 +41,111 @@ PEERS: dict[str, dict[str, peers.Peer]] = {
 
 
 class Side(NamedTuple):
-    """`run(unit)` runs the tasks of a unit; unit 0 begins a new sum of meta-gradients. `grads()` is their mean over tasks."""
+    """`run()` runs every task once; `grads()`, afterwards, is the mean of their meta-gradients."""
 
-    run: Callable[[int], None]
+    run: Callable[[], None]
     grads: Callable[[], Weights]
-    model: nn.Module
 
 
 class Unavailable(Exception):
     """Why a peer does not run here."""
 
 
-def units_of(case: Case) -> list[list[list[Batch]]]:
-    """The tasks that run at a time: one with full weights, all with adapters."""
-    tasks = make_tasks(case)
-    return [[task] for task in tasks] if case.kind == "full" else [tasks]
-
-
 def names_of(case: Case) -> list[str]:
-    return [*FLOORS[case.kind], *OURS, *PEERS[case.kind]]
+    return [*FLOORS[case.kind], *SHOWN[case.kind], *PEERS[case.kind]]
 
 
-def make_side(case: Case, name: str) -> Side:
-    """Raises Unavailable where `name` is a library that does not load."""
-    units = units_of(case)
-    if name in OURS:
-        return _ours(case, units, OURS[name])
-    model = make_model(case.size) if case.kind == "full" else _peft(case.size)
-    return _floor(model, units, name) if name in FLOORS[case.kind] else _peer(model, case, units, name)
+def weighed(case: Case) -> list[str]:
+    """The sides whose memory is worth a process."""
+    return [name for name in names_of(case) if name in (PLAIN, TOGETHER, "metanlp") or name in PEERS[case.kind]]
 
 
-def _floor(model: nn.Module, units: list[list[list[Batch]]], name: str) -> Side:
-    """Forward and backward over every batch, gradients cleared after each, and nothing else or an SGD step."""
-    import torch
+class Sides:
+    """Makes the sides of a case. Floors and peers share a model, and what metanlp keeps is there once: they run in turn."""
 
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.SGD(weights, lr=1e-3)  # the floor's losses lead nowhere, but must not overflow
+    def __init__(self, case: Case) -> None:
+        self.case, self.tasks = case, make_tasks(case)
 
-    def run(unit: int) -> None:
-        for batch in _in_turn(units[unit], together=name == TOGETHER):
-            loss_of(model(**batch.inputs, use_cache=False).logits, batch).backward()
-            if name == STEPPED:
-                optimizer.step()
-            if name == ZEROED:
-                torch._foreach_zero_([weight.grad for weight in weights])
-            else:
-                for weight in weights:
-                    weight.grad = None
+    @cached_property
+    def model(self) -> nn.Module:
+        return make_model(self.case.size) if self.case.kind == "full" else _peft(self.case.size)
 
-    return Side(run, dict, model)
+    @cached_property
+    def total(self) -> tuple[Learner, Total]:
+        from metanlp.fast_weights.full import Full
+        from metanlp.fast_weights.lora import Lora
+        from metanlp.learner import Learner
+        from metanlp.outer import Total
 
+        model = make_model(self.case.size)
+        learner = Learner(model, (Full() if self.case.kind == "full" else Lora(r=8)).attach(model, 0))
+        return learner, Total(learner)
 
-def _in_turn(tasks: Sequence[Sequence[Batch]], together: bool) -> list[Batch]:
-    if not together:
-        return [batch for task in tasks for batch in task]
-    episodes = stacked(tasks)
-    return [*episodes.support, episodes.query]
+    def make(self, name: str) -> Side:
+        """Raises Unavailable where `name` is a library that does not load."""
+        if name in OURS:
+            return self._ours(OURS[name])
+        return self._floor(name) if name in FLOORS[self.case.kind] else self._peer(name)
 
+    def _floor(self, name: str) -> Side:
+        """Forward and backward over every batch, gradients cleared after each, and nothing else or an SGD step."""
+        import torch
 
-def _ours(case: Case, units: list[list[list[Batch]]], options: dict[str, Any]) -> Side:
-    """The meta-gradient of a unit, added to the sum that an outer step takes."""
-    from metanlp.algorithms.fomaml import FOMAML
-    from metanlp.fast_weights.full import Full
-    from metanlp.fast_weights.lora import Lora
-    from metanlp.learner import Learner
-    from metanlp.outer import Total
+        model, batches = self.model, [batch for task in self.tasks for batch in task]
+        if name == TOGETHER:
+            episodes = stacked(self.tasks)
+            batches = [*episodes.support, episodes.query]
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        optimizer = torch.optim.SGD(weights, lr=0.0)  # the same work, and the weights stay for the other sides
 
-    model = make_model(case.size)
-    learner = Learner(model, (Full() if case.kind == "full" else Lora(r=8)).attach(model, 0))
-    episodes = [stacked(tasks) for tasks in units]
-    algorithm, total = FOMAML(inner_steps=len(units[0][0]) - 1, inner_lr=INNER_LR, **options), Total(learner)
-
-    def run(unit: int) -> None:
-        if unit == 0:
-            total.clear()
-        total.add(algorithm.meta_gradient(learner, episodes[unit]), episodes[unit].tasks)
-
-    return Side(run, lambda: total.means(total.flat.clone())[0], model)
-
-
-def _peer(model: nn.Module, case: Case, units: list[list[list[Batch]]], name: str) -> Side:
-    if name in EXTRA and importlib.util.find_spec(name) is None:
-        raise Unavailable("not installed")
-    try:
-        episode = PEERS[case.kind][name](model, INNER_LR)
-    except Exception as error:  # whatever an import of an old library meets
-        raise Unavailable(f"does not load: {error}") from error
-
-    def run(unit: int) -> None:
-        if unit == 0:
+        def run() -> None:
             model.zero_grad()
-        for task in units[unit]:
-            episode(task)
+            for batch in batches:
+                loss_of(model(**batch.inputs, use_cache=False).logits, batch).backward()
+                if name == STEPPED:
+                    optimizer.step()
+                if name == ZEROED:
+                    torch._foreach_zero_([weight.grad for weight in weights])
+                else:
+                    for weight in weights:
+                        weight.grad = None
 
-    def grads() -> Weights:
-        return {
-            name.removeprefix("base_model.model.").replace(".default", ""): weight.grad / case.tasks
-            for name, weight in model.named_parameters()
-            if weight.grad is not None
-        }
+        return Side(run, dict)
 
-    return Side(run, grads, model)
+    def _ours(self, options: dict[str, Any]) -> Side:
+        """The meta-gradients of a block, in the sum that an outer step takes: stacked adapters, full weights in turn."""
+        from metanlp.algorithms.fomaml import FOMAML
+
+        learner, total = self.total
+        episodes = [stacked([task]) for task in self.tasks] if self.case.kind == "full" else [stacked(self.tasks)]
+        algorithm = FOMAML(inner_steps=INNER_STEPS, inner_lr=INNER_LR, **options)
+
+        def run() -> None:
+            total.clear()
+            for each in episodes:
+                total.add(algorithm.meta_gradient(learner, each), each.tasks)
+
+        return Side(run, lambda: total.means(total.flat.clone())[0])
+
+    def _peer(self, name: str) -> Side:
+        if name in EXTRA and importlib.util.find_spec(name) is None:
+            raise Unavailable("not installed")
+        model = self.model
+        try:
+            episode = PEERS[self.case.kind][name](model, INNER_LR)
+        except Exception as error:  # whatever an import of an old library meets
+            raise Unavailable(f"does not load: {error}") from error
+
+        def run() -> None:
+            model.zero_grad()
+            for task in self.tasks:
+                episode(task)
+
+        def grads() -> Weights:
+            named = {_our_name(name): weight.grad for name, weight in model.named_parameters()}
+            return {name: grad / len(self.tasks) for name, grad in named.items() if grad is not None}
+
+        return Side(run, grads)
 
 
 def _peft(size: str) -> nn.Module:
@@ -151,8 +161,12 @@ def _peft(size: str) -> nn.Module:
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.requires_grad:
-                weight.copy_(start[name.removeprefix("base_model.model.").replace(".default", "")])
+                weight.copy_(start[_our_name(name)])
     return model
+
+
+def _our_name(name: str) -> str:
+    return name.removeprefix("base_model.model.").replace(".default", "")
 
 
 def difference(found: Weights, wanted: Weights) -> float:

@@ -26,9 +26,9 @@ def tiny(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def grads_of(case: Case, name: str) -> dict[str, Any]:
-    side = sides.make_side(case, name)
-    for unit in [*range(len(sides.units_of(case)))] * 2:  # the second block must begin again from zero
-        side.run(unit)
+    side = sides.Sides(case).make(name)
+    side.run()
+    side.run()  # must begin again from zero
     return side.grads()
 
 
@@ -49,10 +49,22 @@ def test_a_gradient_at_other_weights_is_told_apart(kind: str, monkeypatch: pytes
     assert sides.difference(grads_of(case, "functional_call"), ours) > 0.01
 
 
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_sides_that_share_a_model_leave_it_as_it_was(kind: str) -> None:
+    maker = sides.Sides(Case(kind, "tiny", 2, 2, 5))
+    names = [name for name in sides.names_of(maker.case) if name not in sides.EXTRA]
+    made = {name: maker.make(name) for name in names}
+    for name in names * 2:
+        made[name].run()
+    last = made["functional_call"]
+    last.run()
+    assert sides.difference(last.grads(), grads_of(maker.case, "metanlp")) < 1e-5
+
+
 def test_a_library_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sides.EXTRA, "no_such_library", sides.EXTRA["higher"])
     with pytest.raises(sides.Unavailable, match="not installed"):
-        sides.make_side(Case("full", "tiny", 1, 1, 4), "no_such_library")
+        sides.Sides(Case("full", "tiny", 1, 1, 4)).make("no_such_library")
 
 
 @pytest.mark.parametrize("name", ["full-2M-4x8", "half-2M-4x8x32", "full-3M-4x8x32"])
