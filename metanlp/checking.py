@@ -12,6 +12,7 @@ from metanlp.data.collection import TaskCollection
 from metanlp.data.leaks import find_leaks
 from metanlp.data.sampler import EpisodeSampler, columns_of, shortages
 from metanlp.errors import Problems, UserError
+from metanlp.masks import about_masks
 from metanlp.run import Run
 from metanlp.tokens import about_cuts, cuts_of
 
@@ -20,8 +21,8 @@ VALIDATION = 16  # shots of a measurement while training
 FLOPS = 1e11  # a second on one CPU core or so, for a rough time
 
 
-def check_recipe(recipe: Recipe, name: str) -> str:
-    """What was found, line by line. Raises UserError with all problems where there are any."""
+def check_recipe(recipe: Recipe, name: str, *, show_mask: bool = False, colour: bool = False) -> str:
+    """What was found, line by line, with some examples' masks where asked for. UserError with all problems there are."""
     problems = Problems(f"recipe {name}")
     task: Any = recipe.task
     collection: TaskCollection = task.load()
@@ -34,7 +35,7 @@ def check_recipe(recipe: Recipe, name: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 run = Run.create(recipe, Path(folder) / "check")
-                lines += _about_model(run)
+                lines += _about_model(run, show_mask, colour)
             except UserError as error:
                 problems.add(str(error))
     problems.raise_if_any()
@@ -109,7 +110,7 @@ def _counted(count: int, thing: str) -> str:
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
-def _about_model(run: Run) -> Iterator[str]:
+def _about_model(run: Run, show_mask: bool, colour: bool) -> Iterator[str]:
     """What is known before any stage is trained: each one's fast weights, on the backbone's own weights."""
     parts = run.build("cpu", untrained=True)
     weights = sum(weight.numel() for weight in parts.learner.model.parameters())
@@ -117,6 +118,8 @@ def _about_model(run: Run) -> Iterator[str]:
     yield f"backbone: {type(parts.learner.model).__name__}, {weights / 1e6:,.2f}M weights{new}"
     found = cuts_of(run, parts)
     yield from about_cuts(found)
+    if show_mask:
+        yield from about_masks(run, parts, colour)
     multiplied = weights - _looked_up(parts.learner.model)
     built = run.fast_weights
     for name, stage in run.recipe.stages.items():

@@ -24,7 +24,7 @@ LAYERS = [
     ["algorithms"],
     ["checkpoint", "results"],
     ["run"],
-    ["saving", "outer", "card", "stacks", "writing", "tokens", "others", "tuned"],
+    ["saving", "outer", "card", "stacks", "writing", "tokens", "masks", "others", "tuned"],
     ["step_choice"],
     ["adaptation"],
     ["sharing"],
