@@ -17,12 +17,13 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
-WORDS = "the quick brown fox jumps over a lazy dog while I was watching from my window today".split()
+TEXT = "the quick brown fox jumps over a lazy dog while I was watching from my window today"
 ROWS = [("all", "fp32"), ("replies", "fp32"), ("replies", "bf16")]
 
 
 def said(first: int, count: int) -> str:
-    return " ".join(WORDS[(first + place) % len(WORDS)] for place in range(count))
+    words = TEXT.split()
+    return " ".join(words[(first + place) % len(words)] for place in range(count))
 
 
 def with_all_logits(batch: Any) -> Any:
