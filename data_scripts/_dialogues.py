@@ -72,7 +72,12 @@ class People(common.Folder):
         A conversation belongs to the most held-out split of those who take part in it, and to them alone: what a test
         person says is in no other split, not even as what somebody was told.
         """
+        seen: set[str] = set()
         for conversation in conversations:
+            if conversation.id in seen:
+                self.dropped["conversations that the source has twice"] += 1
+                continue
+            seen.add(conversation.id)
             here = {speaker: persons[speaker] for speaker in conversation.people if speaker in persons}
             home = max((person.split for person in here.values()), key=common.SPLITS.index, default="train")
             for speaker, person in here.items():
