@@ -15,6 +15,7 @@ from metanlp.errors import UserError
 
 LONGEST = 2_000  # characters of a line; metanlp lists longer ones as rejected
 MANY = 10  # dialogues to learn from, beside one to be judged on
+_SILENCE = re.compile(r"__ ?SILENCE ?__")  # ConvAI2's, where the other one opens the dialogue
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -144,8 +145,9 @@ def as_jsonl(replies: Iterable[Reply]) -> str:
 
 
 def as_line(text: str) -> str:
-    """`text` on one line, without control characters."""
-    return common.clean(_CONTROL.sub(" ", text))
+    """`text` on one line, without control characters; "" where it stands for nothing said."""
+    line = common.clean(_CONTROL.sub(" ", text))
+    return "" if _SILENCE.fullmatch(line) else line
 
 
 def replies_of(conversation: Conversation, person: str, history: int) -> Iterator[Reply]:

@@ -29,7 +29,6 @@ from data_scripts import _sources as sources
 from metanlp.errors import UserError
 
 HUB = "AlekseyKorshuk/persona-chat"
-SILENCE = "__ SILENCE __"  # stands for the partner's first line where the person opens
 PARTS = {"train": "train", "validation": "test"}  # part of the source -> split
 KEY = 4  # lines that tell a dialogue: its two sides end at different ones
 
@@ -63,7 +62,7 @@ def conversations_of(rows: Iterable[dict[str, Any]]) -> tuple[list[dialogues.Con
     for row in rows:
         last = row["utterances"][-1]
         said = [dialogues.as_line(line) for line in (*last["history"], last["candidates"][-1])]
-        opens = said[0] == SILENCE
+        opens = not said[0]
         said = said[1:] if opens else said
         persona = [dialogues.as_line(sentence) for sentence in row["personality"]]
         name = common.fingerprint(" ".join(sorted(persona)))

@@ -225,7 +225,8 @@ def test_realpersonachat_and_its_copy(tmp_path: Path) -> None:
 
 
 def played(persona: Sequence[str], number: int) -> dict[str, Any]:
-    return {"persona": list(persona), "dialogue": [[f"{number} a", f"{number} b"], [f"{number} c", f"{number} d"]]}
+    first = "__SILENCE__" if number == 4 else f"{number} a"
+    return {"persona": list(persona), "dialogue": [[first, f"{number} b"], [f"{number} c", f"{number} d"]]}
 
 
 def test_xpersona_and_its_copy(tmp_path: Path) -> None:
@@ -250,7 +251,8 @@ def test_xpersona_and_its_copy(tmp_path: Path) -> None:
     tasks = found(tmp_path / "out")
     assert {split: len(tasks[split]) for split in tasks} == {"train": 18, "valid": 2, "test": 2}
     zero = next(rows for rows in tasks["test"].values() if rows[0]["reply"] == "0 b")
-    assert [row["dialogue"] for row in zero] == [f"en-test-{number}" for number in (1, 1, 3, 3, 5, 5)]
+    assert [row["dialogue"] for row in zero] == [f"en-test-{number}" for number in (1, 1, 3, 3, 5)]
+    assert zero[-1] == {"dialogue": "en-test-5", "history": ["4 b", "4 c"], "reply": "4 d"}  # nobody spoke before her
     assert zero[1] == {"dialogue": "en-test-1", "history": ["0 a", "0 b", "0 c"], "reply": "0 d"}
     assert {tuple(sorted(info["persona"])) for info in built.info.values()} >= {("i was 0.",), ("i am 7.", "i sing.")}
     assert built.dropped["personas with fewer than 2 dialogues"] == 1
