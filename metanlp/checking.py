@@ -10,7 +10,7 @@ from typing import Any
 from metanlp.config import Recipe
 from metanlp.data.collection import TaskCollection
 from metanlp.data.leaks import find_leaks
-from metanlp.data.sampler import EpisodeSampler, shortages
+from metanlp.data.sampler import EpisodeSampler, columns_of, shortages
 from metanlp.errors import Problems, UserError
 from metanlp.run import Run
 from metanlp.tokens import about_cuts, cuts_of
@@ -28,7 +28,9 @@ def check_recipe(recipe: Recipe, name: str) -> str:
     stages = f"{_counted(len(recipe.stages), 'stage')}, {' -> '.join(recipe.stages)}"
     lines = [f"recipe {name}: {stages}", *_about(collection)]
     _add_some(problems, [f"leak: {leak}" for leak in find_leaks(collection)], "leak")
-    if _check_episodes(recipe, collection, problems):
+    drawable = _check_episodes(recipe, collection, problems)
+    lines += _about_columns(recipe, collection, problems)
+    if drawable:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 run = Run.create(recipe, Path(folder) / "check")
@@ -54,7 +56,7 @@ def _about(collection: TaskCollection) -> Iterator[str]:
 
 
 def _check_episodes(recipe: Recipe, collection: TaskCollection, problems: Problems) -> bool:
-    """Whether episodes can be drawn for training; what stands in the way of that, or of measuring, goes to `problems`."""
+    """Whether episodes can be drawn for training; what stands in the way of that, or of validating, goes to `problems`."""
     before = len(problems.found)
     for name, stage in recipe.stages.items():
         try:
@@ -63,7 +65,6 @@ def _check_episodes(recipe: Recipe, collection: TaskCollection, problems: Proble
         except UserError as error:
             problems.add(f"stages.{name}: {error}")
     drawable = len(problems.found) == before
-    most = {name: (max(recipe.evaluation.shots), "evaluation.shots") for name in collection.splits if name != "train"}
     asking = [f"stages.{name}" for name, stage in recipe.stages.items() if stage.train.validate_every]
     if asking:
         if "valid" not in collection.splits:
@@ -71,12 +72,29 @@ def _check_episodes(recipe: Recipe, collection: TaskCollection, problems: Proble
                 f"train.validate_every is set in {', '.join(asking)}, but the collection has no split 'valid'; make one, or "
                 "set it to 0"
             )
-        elif most["valid"][0] < VALIDATION:
-            most["valid"] = (VALIDATION, "train.validate_every")
-    for name, (shots, why) in most.items():
-        short = shortages(collection.splits[name], shots)
-        _add_some(problems, [f"{name}: {text} ({why})" for text in short], f"{name} task")
+        else:
+            short = shortages(collection.splits["valid"], VALIDATION)
+            _add_some(problems, [f"valid: {text} (train.validate_every)" for text in short], "valid task")
     return drawable
+
+
+def _about_columns(recipe: Recipe, collection: TaskCollection, problems: Problems) -> Iterator[str]:
+    """Warnings of tasks that some of `evaluation.shots` leave out; numbers that are too large for all are problems."""
+    for name, split in collection.splits.items():
+        if name == "train":
+            continue
+        try:
+            columns = columns_of(split, recipe.evaluation.shots)
+        except UserError as error:
+            problems.add(f"{error} (evaluation.shots)")
+            continue
+        for shots, names in columns.items():
+            if left_out := sorted(set(split.names) - set(names)):
+                more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
+                yield (
+                    f"  warning: {name}: {len(left_out)} of {_counted(len(split), 'task')} have too few examples for {shots} "
+                    f"shots and a query, and are left out there: {', '.join(left_out[:SHOWN])}{more} (evaluation.shots)"
+                )
 
 
 def _add_some(problems: Problems, found: Sequence[str], thing: str) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from metanlp.batch import Batch, EncodedEpisodes
+import torch
+
+from metanlp.batch import IGNORED, Batch, EncodedEpisodes
 from metanlp.config.languages import Additions
 from metanlp.config.recipe import Adapting
 from metanlp.data.seeds import Draws, Shuffle, seed_of
@@ -55,22 +57,37 @@ def encode_episodes(
     return EncodedEpisodes(support, backbone.encode(query, seed_of(seed, "dropout", key, "query")))
 
 
+def encode_unequal(backbone: Backbone, prompts: Sequence[Sequence[Prompt]], seed: int | None = None) -> Batch:
+    """A batch of tasks with any numbers of rows: the shorter ones are filled up with repeats that carry no loss."""
+    counts = torch.tensor([len(task) for task in prompts])
+    longest = int(counts.max())
+    batch = backbone.encode([[*task, *[task[-1]] * (longest - len(task))] for task in prompts], seed)
+    filled = (torch.arange(longest) >= counts[:, None]).view(-1, 1)  # (tasks * longest, 1)
+    return replace(batch, labels=batch.labels.masked_fill(filled, IGNORED)) if bool(filled.any()) else batch
+
+
 def adapting_batches(
     backbone: Backbone, prompts: Sequence[Sequence[Prompt]], adapting: Adapting, steps: int, seed: int
 ) -> list[Batch]:
-    """A batch for each of `steps` steps over the prompts of some tasks, equally many each.
+    """A batch for each of `steps` steps over the prompts of some tasks. Every task learns from its own as it would alone.
 
-    All examples at once where they fit in a batch; otherwise a fresh order for every pass through them.
+    All of a task's examples at once where they fit in a batch; otherwise a fresh order for every pass through them.
     """
-    count = len(prompts[0])
-    if count <= adapting.batch:
-        batch = backbone.encode(prompts)
-        return [replace(batch, seed=seed_of(seed, "dropout", step)) for step in range(steps)]
-    passes = -(-steps * adapting.batch // count)
+    seeds = [seed_of(seed, "dropout", step) for step in range(steps)]
+    if max(len(task) for task in prompts) <= adapting.batch:
+        batch = encode_unequal(backbone, prompts)
+        return [replace(batch, seed=own) for own in seeds]
+    orders = {count: _order(count, adapting.batch, steps, seed) for count in {len(task) for task in prompts}}
+    return [
+        encode_unequal(backbone, [[task[at] for at in orders[len(task)][step]] for task in prompts], seeds[step])
+        for step in range(steps)
+    ]
+
+
+def _order(count: int, batch: int, steps: int, seed: int) -> list[list[int]]:
+    """Which of `count` examples each step takes."""
+    if count <= batch:
+        return [list(range(count))] * steps
+    passes = -(-steps * batch // count)
     order = [at for index in range(passes) for at in Shuffle(Draws(seed, "order", index)).take(count, count)]
-    batches = []
-    for step in range(steps):
-        chosen = order[step * adapting.batch : (step + 1) * adapting.batch]
-        rows = [[task[index] for index in chosen] for task in prompts]
-        batches.append(backbone.encode(rows, seed_of(seed, "dropout", step)))
-    return batches
+    return [order[step * batch : (step + 1) * batch] for step in range(steps)]

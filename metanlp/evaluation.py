@@ -13,16 +13,17 @@ from typing import Any
 
 from metanlp.adaptation import Adaptation, load_adaptation, save_adaptation
 from metanlp.checkpoint import latest_state
-from metanlp.config.recipe import Evaluation
-from metanlp.data.sampler import evaluation_episode
+from metanlp.config.recipe import Adapting, Evaluation
+from metanlp.data.sampler import columns_of, evaluation_episode, shots_within
 from metanlp.data.types import Episode, Example
 from metanlp.environment import environment_now
 from metanlp.errors import UserError
 from metanlp.others import others_of
-from metanlp.progress import progress
+from metanlp.progress import Advance, progress
 from metanlp.results import Predicted, Results, results_of
 from metanlp.run import Parts, Run
 from metanlp.stacks import adapt_stack
+from metanlp.tuned import adapting_for
 from metanlp.writing import write, write_queries
 
 
@@ -35,7 +36,7 @@ class Job:
     tasks: tuple[str, ...]
     shots: int
     seed: int
-    passes: int
+    adapting: Adapting
 
 
 def evaluate(
@@ -50,9 +51,11 @@ def evaluate(
     """Adapt to every task of `split` at every number of shots, let the model write, and score what it wrote.
 
     Measures `options.stages` of `run` (by default as its recipe says) and the runs it is held `against`, each adapting as
-    its own recipe says. 0 shots is the start itself. With `options.others` it also measures what adapting costs other
-    tasks. `workers` processes share the tasks. Stages are compared with the first of them, and with every other run.
-    Raises UserError where a stage is not trained to its end, or another run is of other data.
+    tuned, or else as its own recipe says. 0 shots is the start itself. A task is left out at numbers of shots that it has
+    too few examples for; at all others it is judged on the same queries. With `options.others` it also measures what
+    adapting costs other tasks. `workers` processes share the tasks. Stages are compared with the first of them, and with
+    every other run. Raises UserError where a stage is not trained to its end, another run is of other data, or no task has
+    enough examples.
     """
     run = run if isinstance(run, Run) else Run.open(run)
     options = options or run.recipe.evaluation
@@ -67,22 +70,16 @@ def evaluate(
             raise UserError(f"{label} is of other data than {run.folder}: their tasks cannot be compared")
         if not each.finished():
             raise each.unfinished
-    names = collection.split(split).names
-    jobs = []
-    for label, each in labelled.items():
-        width, passes = options.tasks_per_stack if each.fast_weights.stackable else 1, passes_of(each)
-        stacks = [tuple(names[at : at + width]) for at in range(0, len(names), width)]
-        jobs += [
-            Job(each, label, tasks, shots, seed, passes)
-            for seed in options.seeds
-            for shots in options.shots
-            for tasks in stacks
-        ]
-    predicted: list[Predicted] = []
+    columns = columns_of(collection.split(split), options.shots)
+    jobs = [
+        job
+        for label, each in labelled.items()
+        for seed in options.seeds
+        for shots, names in columns.items()
+        for job in jobs_of(each, label, names, shots, seed, adapting_for(each, shots), options)
+    ]
     with progress(f"evaluating {split}", len(jobs), show=show) as advance:
-        for found in _done(jobs, partial(_predict, split=split, options=options), min(workers, len(jobs))):
-            predicted.extend(found)
-            advance(1, f"{found[0].stage} {found[0].task} {found[0].shots} shots")
+        predicted = list(predict(jobs, split, options, workers, advance))
     baselines = [*labelled][: max(1, len(others))]  # the other runs, or else the first of the stages
     return results_of(
         predicted,
@@ -116,6 +113,24 @@ def passes_of(run: Run) -> int:
     return (state["passes"] if state else 0) + (passes_of(run.at(after)) if after else 0)
 
 
+def jobs_of(
+    run: Run, label: str, tasks: Sequence[str], shots: int, seed: int, adapting: Adapting, options: Evaluation
+) -> list[Job]:
+    """The tasks in stacks as wide as the stage's fast weights allow."""
+    width = options.tasks_per_stack if run.fast_weights.stackable else 1
+    stacks = [tuple(tasks[at : at + width]) for at in range(0, len(tasks), width)]
+    return [Job(run, label, stack, shots, seed, adapting) for stack in stacks]
+
+
+def predict(
+    jobs: Sequence[Job], split: str, options: Evaluation, workers: int, advance: Advance
+) -> Iterator[Predicted]:
+    """What every job's tasks came to, in order; `workers` processes share the jobs."""
+    for found in _done(jobs, partial(_predict, split=split, options=options), min(workers, len(jobs))):
+        yield from found
+        advance(1, f"{found[0].stage} {found[0].task} {found[0].shots} shots")
+
+
 def _done(jobs: Sequence[Job], do: Any, workers: int) -> Iterator[list[Predicted]]:
     """The jobs' results, in order."""
     if workers <= 1:
@@ -142,15 +157,14 @@ def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
     run = job.run
     parts = _parts(run.folder, run.stage)
     tasks = parts.collection.split(split)
-    most = max(options.shots)
+    most = {name: max(shots_within(tasks, name, options.shots)) for name in job.tasks}
     episodes = [
-        evaluation_episode(tasks, name, job.shots, job.seed, queries=options.queries, max_shots=most)
+        evaluation_episode(tasks, name, job.shots, job.seed, queries=options.queries, max_shots=most[name])
         for name in job.tasks
     ]
     began = time.perf_counter()
-    adapting = run.recipe.adapting_of(run.stage)
     if job.shots:
-        weights = adapt_stack(run, parts, episodes, adapting, adapting.steps, seed=job.seed)
+        weights = adapt_stack(run, parts, episodes, job.adapting, job.adapting.steps, seed=job.seed)
     else:
         weights = parts.learner.spread(len(episodes))
     seconds = (time.perf_counter() - began) / len(episodes)
@@ -164,8 +178,8 @@ def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
             task=episode.task,
             shots=job.shots,
             seed=job.seed,
-            passes=job.passes,
-            steps=adapting.steps if job.shots else 0,
+            passes=passes_of(run),
+            steps=job.adapting.steps if job.shots else 0,
             seconds=seconds,
             sources=[example.source for example in episode.query],
             references=[example.target for example in episode.query],

@@ -107,6 +107,13 @@ class Learner:
         with self._running(weights):
             return self._losses(batch)
 
+    @torch.no_grad()
+    def row_losses(self, weights: Weights, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Of every row the sum of its pieces' losses, as `losses` computes them, and how many pieces that are: `(rows,)`."""
+        self._train(False)
+        with self._running(weights):
+            return self._piece_losses(batch).sum(1), (batch.labels != IGNORED).sum(1)
+
     @contextmanager
     def holding(self, weights: Weights) -> Iterator[nn.Module]:
         """The model with these weights, for saving: what is computed on the way is not rounded as passes are."""
@@ -137,11 +144,13 @@ class Learner:
             self._busy = False
 
     def _losses(self, batch: Batch) -> Tensor:
+        pieces = (batch.labels != IGNORED).view(batch.tasks, -1).sum(1)
+        return self._piece_losses(batch).view(batch.tasks, -1).sum(1) / pieces.clamp(min=1)
+
+    def _piece_losses(self, batch: Batch) -> Tensor:
         with _dropout_seeded(batch.seed if self.model.training else None, self.device), self._autocast():
             logits = self.model(**batch.inputs, use_cache=False).logits
-        by_piece = _cross_entropy(logits, batch.labels, self.label_smoothing if self.model.training else 0.0)
-        pieces = (batch.labels != IGNORED).view(batch.tasks, -1).sum(1)
-        return by_piece.view(batch.tasks, -1).sum(1) / pieces.clamp(min=1)
+        return _cross_entropy(logits, batch.labels, self.label_smoothing if self.model.training else 0.0)
 
     def _autocast(self) -> torch.autocast | nullcontext[None]:
         """Opened around each forward pass: a longer one would serve casts of weights that have changed since."""

@@ -34,7 +34,7 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Row:
-    """One number with its 95% interval: of a task (over its sentences), or over all (`task` None: the mean over tasks).
+    """One number with its 95% interval: of a task (over its sentences), or over `tasks` of them (`task` None: their mean).
 
     `value`, `low` and `high` are 0 to 100. `passes` counts the forward and backward passes of one example that
     training took, the stages before it included.
@@ -52,11 +52,12 @@ class Row:
     high: float | None
     passes: int
     signature: str
+    tasks: int  # in the mean; tasks with too few examples for so many shots are not
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much better `stage` is than `baseline` on the same episodes: a paired bootstrap over tasks."""
+    """How much better `stage` is than `baseline` on the same episodes: a paired bootstrap over tasks that both have."""
 
     stage: str
     baseline: str
@@ -66,6 +67,7 @@ class Comparison:
     low: float
     high: float
     p: float
+    tasks: int
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,27 @@ class Results:
     predicted: list[Predicted]
     environment: dict[str, Any]
 
-    def overall(self, stage: str, shots: int, metric: str) -> Row:
-        found = [
-            row
-            for row in self.rows
-            if row.task is None and (row.stage, row.shots, row.metric) == (stage, shots, metric)
-        ]
-        return found[0]
+    def overall(self, stage: str, shots: int, metric: str, tasks: Sequence[str] | None = None) -> Row:
+        """The mean over all tasks that were measured at so many shots, or over those of `tasks` among them.
+
+        LookupError where none was.
+        """
+        rows = [row for row in self.rows if (row.stage, row.shots, row.metric) == (stage, shots, metric)]
+        own = [row for row in rows if row.task is not None]
+        chosen = [row for row in own if tasks is None or row.task in tasks]
+        if not chosen:
+            raise LookupError(f"{metric} of {stage} was not measured at {shots} shots")
+        return next(row for row in rows if row.task is None) if len(chosen) == len(own) else _over_tasks(chosen)
+
+    def tasks(self, metric: str, shots: int | None = None) -> list[str]:
+        """Those measured at so many shots, or at any."""
+        rows = [row for row in self.rows if row.metric == metric and shots in (None, row.shots)]
+        return sorted({row.task for row in rows if row.task is not None})
+
+    def in_all_columns(self, metric: str) -> list[str]:
+        """The tasks that were measured at every number of shots: all, but where some have too few examples for some."""
+        shots = {row.shots for row in self.rows if row.metric == metric}
+        return sorted(set.intersection(*(set(self.tasks(metric, count)) for count in shots)))
 
     def stages(self) -> list[str]:
         return list(dict.fromkeys(row.stage for row in self.rows))
@@ -132,7 +148,7 @@ def results_of(
             rows.append(
                 Row(
                     collection, each.stage, each.algorithm, each.task, each.shots, each.seed,
-                    name, scored.value, interval.low, interval.high, each.passes, scored.signature,
+                    name, scored.value, interval.low, interval.high, each.passes, scored.signature, 1,
                 )
             )  # fmt: skip
     overall = [_over_tasks(group) for group in _grouped(rows).values()]
@@ -165,7 +181,7 @@ def _over_tasks(rows: Sequence[Row]) -> Row:
     return Row(
         first.collection, first.stage, first.algorithm, None, first.shots, first.seed if len(seeds) == 1 else None,
         first.metric, sum(values) / len(values), interval.low if interval else None, interval.high if interval else None,
-        first.passes, first.signature,
+        first.passes, first.signature, len(values),
     )  # fmt: skip
 
 
@@ -179,7 +195,9 @@ def _comparisons(rows: Sequence[Row], baselines: Sequence[str]) -> list[Comparis
             tasks = sorted(ours.keys() & theirs.keys())
             pair = paired_bootstrap([ours[task] for task in tasks], [theirs[task] for task in tasks], seed=0)
             if pair is not None:
-                found.append(Comparison(stage, baseline, shots, metric, pair.difference, pair.low, pair.high, pair.p))
+                found.append(
+                    Comparison(stage, baseline, shots, metric, pair.difference, pair.low, pair.high, pair.p, len(tasks))
+                )
     return found
 
 

@@ -28,7 +28,7 @@ def adapt_stack(
     seed: int,
     show: str = "",
 ) -> Weights:
-    """The fast weights `(tasks, *shape)` of a stack of episodes with equally many support examples, the caller's own.
+    """The fast weights `(tasks, *shape)` of a stack of episodes, each adapted to its own support; the caller's own.
 
     Raises RuntimeError where adapting moved no support loss at all.
     """

@@ -23,7 +23,7 @@ from metanlp.report import samples, tables, write_report
 from metanlp.report.curves import Line, smoothed, training_curves
 from metanlp.report.drawing import LIGHT, drawable
 from metanlp.report.sentences import Piece, choose_samples, differences
-from metanlp.report.shots_plot import apart, draw_metric, shot_places
+from metanlp.report.shots_plot import apart, draw_metric, everywhere, shot_places
 from metanlp.report.summary import probability, signed
 from metanlp.report.text import WIDTH
 from metanlp.results import Comparison, Predicted, Results, Row
@@ -34,11 +34,20 @@ BASE = {("joint", 0): 20.0, ("joint", 4): 40.0, ("joint", 64): 60.0}
 BASE |= {("meta", 0): 10.0, ("meta", 4): 50.0, ("meta", 64): 60.04}
 
 
-def row(stage: str, task: str | None, shots: int, value: float, seed: int | None = 0, metric: str = "chrF") -> Row:
+def row(
+    stage: str,
+    task: str | None,
+    shots: int,
+    value: float,
+    seed: int | None = 0,
+    metric: str = "chrF",
+    tasks: int = 1,
+) -> Row:
     algorithm = {"joint": "joint", "meta": "fomaml"}.get(stage, "joint")
     passes = PASSES.get(stage, 7)
-    signature, low, high = f"{metric}|version:0", value - 2, value + 1.5
-    return Row("toy", stage, algorithm, task, shots, seed, metric, value, low, high, passes, signature)
+    signature = f"{metric}|version:0"
+    low, high = (None, None) if task is None and tasks < 2 else (value - 2, value + 1.5)
+    return Row("toy", stage, algorithm, task, shots, seed, metric, value, low, high, passes, signature, tasks)
 
 
 def make_results(
@@ -49,21 +58,24 @@ def make_results(
     metrics: Sequence[str] = ("chrF",),
     outputs: dict[str, list[str]] | None = None,
     base: dict[tuple[str, int], float] = BASE,
+    most: dict[str, int] | None = None,
 ) -> Results:
-    """Task number i is i better than the base, seed number j 2 j better."""
+    """Task number i is i better than the base, seed number j 2 j better. `most` are the shots that a task can do."""
+    most = most or {}
     outputs = outputs or {"joint": ["ein mal", "zwei"], "meta": ["ein mal", "drei"]}
     rows, predicted = [], []
     for metric in metrics:
         for stage in stages:
             for count in shots:
                 start = base.get((stage, count), 30.0)
-                rows.append(row(stage, None, count, start, None if len(seeds) > 1 else 0, metric))
-                for i, task in enumerate(tasks):
+                able = [task for task in tasks if count <= most.get(task, count)]
+                rows.append(row(stage, None, count, start, None if len(seeds) > 1 else 0, metric, len(able)))
+                for i, task in enumerate(able):
                     rows += [row(stage, task, count, start + i + 2 * j, seed, metric) for j, seed in enumerate(seeds)]
     for stage in stages:
         for count in shots:
             for task in tasks:
-                for seed in seeds:
+                for seed in seeds if count <= most.get(task, count) else ():
                     texts = outputs.get(stage, ["ein mal", "zwei"])
                     said = [f"{task} {text}" if count == max(shots) and seed == seeds[0] else "-" for text in texts]
                     references = [f"{task} ein mal", f"{task} drei"]
@@ -75,7 +87,7 @@ def make_results(
         for stage in stages[1:]:
             for count in shots:
                 gain = base.get((stage, count), 30.0) - base.get((stages[0], count), 30.0)
-                compared.append(Comparison(stage, stages[0], count, metric, gain, -0.3, 2.6, 0.12))
+                compared.append(Comparison(stage, stages[0], count, metric, gain, -0.3, 2.6, 0.12, len(tasks)))
     facts: dict[str, Any] = {"metanlp": "0.1.0", "commit": "abc123"}
     return Results("toy", "d1ge57", "test", rows, compared if len(tasks) > 1 else [], predicted, facts)
 
@@ -146,6 +158,55 @@ def test_one_task_has_no_interval() -> None:
     assert "no interval from one task" in text
     assert "[" not in text
     assert "meta - joint" not in text
+
+
+SMALL = {"bb": 4, "cc": 0}  # aa can do 64 shots
+
+
+def test_columns_of_different_tasks_by_hand() -> None:
+    """Task number i is i better: the means over those that a column leaves out differ from the base."""
+    expected = """\
+chrF, mean over test tasks of toy [95% interval]; higher is better
+
+                                     4 shots   64 shots
+tasks                                      2          1
+zero-shot joint            20.5 [20.0, 21.0]       20.0
+zero-shot meta             10.5 [10.0, 11.0]       10.0
+adapted joint              40.0 [38.0, 41.5]       60.0
+adapted meta               50.0 [48.0, 51.5]       60.0
+
+the task in all columns:
+zero-shot joint                         20.0       20.0
+zero-shot meta                          10.0       10.0
+adapted joint                           40.0       60.0
+adapted meta                            50.0       60.0
+
+meta - joint               +10.0 [-0.3, 2.6]
+                                     p = .12
+
+meta - joint, zero-shot: -10.0 [-0.3, 2.6], p = .12 (3 tasks)
+
+A task with too few examples for a column is left out of it: columns are means over different
+tasks, so compare them by the lines of the task in all columns alone
+1 to 2 tasks, 2 queries each; seed 0; interval: tasks resampled
+passes: joint (joint) 1,200, meta (fomaml) 34,000 (training, with the stages before)
+signature: chrF|version:0
+"""
+    results = make_results(tasks=["aa", "bb", "cc"], most=SMALL)
+    results.comparisons[:] = [each for each in results.comparisons if each.shots < 64]  # of one task there is none
+    assert tables(results, "chrF") == expected
+
+
+def test_a_plot_is_of_the_same_tasks_all_along(run: Run, tmp_path: Path) -> None:
+    results = make_results(tasks=["aa", "bb", "cc"], most=SMALL)
+    rows = everywhere(results, "chrF")
+    assert {(each.stage, each.shots): each.value for each in rows} == BASE  # of aa
+    assert {each.tasks for each in rows} == {1}
+    page = Page(write_report(results, run, tmp_path / "report").read_text(encoding="utf-8"))
+    assert page.open == []
+    assert "the task in all columns" in page.text
+    assert "columns are means over different tasks" in page.text
+    assert "tasks21" in "".join(page.text.split())
 
 
 def test_seeds_and_direction_are_told() -> None:
@@ -410,7 +471,7 @@ def test_plot_shows_the_rows() -> None:
 
     axes = Figure().subplots()
     places = {0: 0.0, 4: 2.0, 64: 6.0}
-    draw_metric(axes, make_results().rows, places, {"joint": "#111111", "meta": "#222222"})
+    draw_metric(axes, everywhere(make_results(), "chrF"), places, {"joint": "#111111", "meta": "#222222"})
     assert [list(line.get_ydata()) for line in axes.lines] == [[20, 40, 60], [10, 50, 60.04]]
     assert [path.vertices[:, 1].tolist() for path in axes.collections[0].get_paths()] == [
         [18, 21.5], [38, 41.5], [58, 61.5],

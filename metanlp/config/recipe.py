@@ -15,7 +15,7 @@ Registered = Any  # options of a registered class, which `build_recipe` has look
 class Train(Options):
     """How long, on what, and with which outer optimiser a stage trains."""
 
-    steps: int = Field(1000, ge=1, description="outer steps")
+    steps: int = Field(1000, ge=0, description="outer steps; 0: fast weights that nothing has prepared")
     meta_batch: int = Field(8, ge=1, description="episodes (tasks drawn) in an outer step, over all processes")
     support: int = Field(20, ge=0, description="support examples of an episode, dealt out over the inner steps")
     query: int = Field(4, ge=1, description="query examples of an episode")
@@ -98,7 +98,11 @@ class Evaluation(Options):
     """What `metanlp evaluate` measures."""
 
     stages: list[str] = Field([], description="which stages; empty: the last one")
-    shots: list[int] = Field([0, 4, 16, 64], min_length=1, description="support examples; 0 is without adapting")
+    shots: list[int] = Field(
+        [0, 4, 16, 64],
+        min_length=1,
+        description="support examples; 0 is without adapting. A task with too few is left out there",
+    )
     queries: int = Field(100, ge=1, description="query examples of a task, at most")
     seeds: list[int] = Field([0], min_length=1, description="each draws its own support and query examples")
     metrics: list[Literal["chrF", "chrF++", "BLEU", "TER", "exact_match"]] = Field(

@@ -8,6 +8,9 @@ these are), whatever the number and the size of the tasks.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
+
 import numpy as np
 
 from metanlp.data.drawing import OneByOne
@@ -101,10 +104,33 @@ def evaluation_episode(
     return Episode(task_name, split.info(task_name), learnt, judged, seed_of(*purpose))
 
 
+def shots_within(split: TaskSplit, task_name: str, shots: Sequence[int]) -> list[int]:
+    """Those of `shots` that the task has enough examples (or groups) for, and a query besides."""
+    index, drawing = split.index(task_name), _drawing_of(split)
+    return [count for count in shots if not drawing.shortage(index, count)]
+
+
+def columns_of(split: TaskSplit, shots: Sequence[int]) -> dict[int, list[str]]:
+    """For each number of shots the tasks with enough examples; UserError where some number is too large for all of them."""
+    within = {name: set(shots_within(split, name, shots)) for name in split.names}
+    columns = {count: [name for name, counts in within.items() if count in counts] for count in shots}
+    if impossible := ", ".join(str(count) for count, names in columns.items() if not names):
+        most = max((_most_of(split, index) for index in range(len(split))), default=-1)
+        works = f"the largest number that works is {most}" if most >= 0 else "none of them has a single query"
+        raise UserError(f"no task of the split {split.split} has enough examples for {impossible} shots; {works}")
+    return columns
+
+
 def shortages(split: TaskSplit, max_shots: int) -> list[str]:
     """A sentence for every task with too few examples for `max_shots` and a query."""
     drawing = _drawing_of(split)
     return [text for index in range(len(split)) if (text := drawing.shortage(index, max_shots))]
+
+
+def _most_of(split: TaskSplit, index: int) -> int:
+    """The largest number of shots of one task; -1 where it has no query."""
+    drawing, numbers = _drawing_of(split), range(int(split.sizes[index]) + 1)
+    return bisect_left(numbers, True, key=lambda shots: bool(drawing.shortage(index, shots))) - 1
 
 
 def _drawing_of(split: TaskSplit) -> OneByOne | InGroups:

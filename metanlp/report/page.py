@@ -13,7 +13,7 @@ from metanlp.report.curves import Curve, training_curves
 from metanlp.report.drawing import DARK, LIGHT, Palette, can_draw
 from metanlp.report.sentences import choose_samples
 from metanlp.report.shots_plot import draw_shots
-from metanlp.report.summary import counted, probability, signed, summarise, task_means
+from metanlp.report.summary import counted, of_all_columns, probability, signed, summarise, task_means
 from metanlp.report.text import difference, tables, value
 from metanlp.results import Results
 from metanlp.run import Run
@@ -92,6 +92,7 @@ def _page(results: Results, run: Run, curves: Sequence[Curve], pictures: Picture
         commands=repeating(results, run),
         recipe=explained(run.recipe),
         counted=counted,
+        of_all_columns=of_all_columns,
         adapting_seconds=_adapting_seconds(results),
     )
 

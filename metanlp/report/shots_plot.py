@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metanlp.report.drawing import Palette, drawable, figure_as_png
+from metanlp.report.summary import of_all_columns
 from metanlp.results import Results, Row
 
 
@@ -20,9 +21,10 @@ def draw_shots(results: Results, colours: Mapping[str, int], palette: Palette) -
         grid = figure.subplots(down, across, squeeze=False).flat
         for axes, metric in zip(grid, [*metrics, *[""] * (across * down - len(metrics))], strict=True):
             if metric:
-                rows = [row for row in results.rows if row.metric == metric]
+                rows = everywhere(results, metric)
                 draw_metric(axes, rows, places, {name: palette.of(at) for name, at in colours.items()})
-                axes.set_title(metric, loc="left")
+                some = rows[0].tasks < len(results.tasks(metric))
+                axes.set_title(f"{metric} ({of_all_columns(rows[0].tasks)})" if some else metric, loc="left")
             else:
                 axes.set_visible(False)
     return png.getvalue()
@@ -38,18 +40,24 @@ def shot_places(shots: Sequence[int]) -> dict[int, float]:
     return places
 
 
+def everywhere(results: Results, metric: str) -> list[Row]:
+    """Means over the tasks that were measured at every number of shots: a line is of the same tasks all along."""
+    measured = dict.fromkeys((row.stage, row.shots) for row in results.rows if row.metric == metric)
+    tasks = results.in_all_columns(metric)
+    return [results.overall(stage, shots, metric, tasks) for stage, shots in measured]
+
+
 def draw_metric(axes: Any, rows: Sequence[Row], places: Mapping[int, float], colours: Mapping[str, str]) -> None:
+    """`rows` are means over tasks."""
     stages = list(dict.fromkeys(row.stage for row in rows))
-    intervals = len({row.task for row in rows if row.task is not None}) > 1
     span = (max(places.values()) - min(places.values())) or 1.0
     ends: list[tuple[float, str, str]] = []
     for number, stage in enumerate(stages):
-        own = [row for row in rows if row.task is None and row.stage == stage]
-        own.sort(key=lambda row: row.shots)
+        own = sorted((row for row in rows if row.stage == stage), key=lambda row: row.shots)
         aside = (number - (len(stages) - 1) / 2) * span * 0.014  # intervals stand beside each other
         where = [places[row.shots] + aside for row in own]
         colour = colours[stage]
-        if intervals:
+        if own[0].low is not None:
             axes.vlines(where, [row.low for row in own], [row.high for row in own], color=colour, linewidth=1)
         axes.plot(where, [row.value for row in own], color=colour, marker="o", markersize=4.5, linewidth=1.5)
         ends.append((own[-1].value, drawable(stage), colour))

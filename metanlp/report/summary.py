@@ -46,7 +46,9 @@ class Summary:
     collection: str
     split: str
     shots: list[int]  # the columns; [0] where nothing else was measured
+    columns: list[list[str]]  # the tasks of each
     lines: list[Line]
+    common: list[Line]  # over the tasks in all columns; none where the columns are of the same tasks
     versus: list[Versus]
     training: list[Training]
     tasks: list[str]
@@ -55,13 +57,14 @@ class Summary:
 
     @property
     def title(self) -> str:
-        over = f"mean over {counted(len(self.tasks), f'{self.split} task')} of {self.collection}"
+        tasks = f"{self.split} tasks" if self.common else counted(len(self.columns[0]), f"{self.split} task")
+        over = f"mean over {tasks} of {self.collection}"
         return f"{self.metric}, {over}" + (" [95% interval]" if self.has_intervals else "")
 
     @property
     def has_intervals(self) -> bool:
         """One task tells nothing of others."""
-        return len(self.tasks) > 1
+        return len(self.columns[0]) > 1
 
     @property
     def episodes(self) -> str:
@@ -71,7 +74,17 @@ class Summary:
         each = [f"{queries} queries each"] if most else []
         seeds = f"{'seed' if len(self.seeds) == 1 else 'seeds'} {', '.join(map(str, self.seeds))}"
         interval = "interval: tasks resampled" if self.has_intervals else "no interval from one task"
-        return "; ".join([", ".join([counted(len(self.tasks), "task"), *each]), seeds, interval])
+        smallest, largest = len(self.columns[-1]), counted(len(self.columns[0]), "task")
+        tasks = f"{smallest:,} to {largest}" if self.common else largest
+        return "; ".join([", ".join([tasks, *each]), seeds, interval])
+
+    @property
+    def warning(self) -> str:
+        """What not to read into columns of different tasks."""
+        return (
+            "A task with too few examples for a column is left out of it: columns are means over different tasks, so compare "
+            f"them by the lines of {of_all_columns(len(self.columns[-1]))} alone"
+        )
 
     @property
     def compute(self) -> str:
@@ -89,9 +102,9 @@ def summarise(results: Results, metric: str) -> Summary:
         known = results.metrics()
         near = did_you_mean(metric, known)
         raise UserError(f"metric {metric!r} was not measured{near}; there are {', '.join(known)}")
-    overall = {(row.stage, row.shots): row for row in rows if row.task is None}
     stages = list(dict.fromkeys(row.stage for row in rows))
-    columns = sorted({row.shots for row in rows} - {0}) or [0]
+    shots = sorted({row.shots for row in rows} - {0}) or [0]
+    columns = [results.tasks(metric, count) for count in shots]
     counts = [len(each.sources) for each in results.predicted]
     return Summary(
         metric=metric,
@@ -99,31 +112,48 @@ def summarise(results: Results, metric: str) -> Summary:
         signature=rows[0].signature,
         collection=results.collection,
         split=results.split,
-        shots=columns,
-        lines=[*_zero_shot(overall, stages, len(columns)), *_adapted(overall, stages, columns)],
-        versus=_versus([each for each in results.comparisons if each.metric == metric], columns),
+        shots=shots,
+        columns=columns,
+        lines=_lines(results, metric, stages, shots, columns),
+        common=_lines(results, metric, stages, shots, [columns[-1]] * len(shots)) if columns[0] != columns[-1] else [],
+        versus=_versus([each for each in results.comparisons if each.metric == metric], shots),
         training=list({row.stage: Training(row.stage, row.algorithm, row.passes) for row in rows}.values()),
-        tasks=sorted({row.task for row in rows if row.task is not None}),
+        tasks=results.tasks(metric),
         seeds=sorted({row.seed for row in rows if row.task is not None and row.seed is not None}),
         queries=(min(counts), max(counts)) if counts else (0, 0),
     )
 
 
-Overall = dict[tuple[str, int], Row]
+def _lines(
+    results: Results, metric: str, stages: Sequence[str], shots: Sequence[int], columns: Sequence[Sequence[str]]
+) -> list[Line]:
+    """The starts as they are, which do not see the examples and are the same in every column of the same tasks, and what
+    the stages have made of the examples."""
+
+    def cells(stage: str, numbers: Sequence[int]) -> list[Row | None]:
+        return [_overall(results, stage, count, metric, tasks) for count, tasks in zip(numbers, columns, strict=True)]
+
+    starts = {stage: cells(stage, [0] * len(shots)) for stage in stages}
+    starts = {stage: found for stage, found in starts.items() if any(found)}
+    adapted = {stage: cells(stage, shots) for stage in stages if shots != [0]}
+    same = len({tuple((row.value, row.low, row.high) for row in found if row) for found in starts.values()}) == 1
+    if len(starts) > 1 and same:
+        stage, found = next(iter(starts.items()))
+        zero_shot = [Line("zero-shot", stage, found)]
+    else:
+        zero_shot = [Line(f"zero-shot {stage}", stage, found) for stage, found in starts.items()]
+    return [*zero_shot, *(Line(f"adapted {stage}", stage, found) for stage, found in adapted.items() if any(found))]
 
 
-def _zero_shot(overall: Overall, stages: Sequence[str], columns: int) -> list[Line]:
-    """The starts as they are. They do not see the examples: their one number holds in every column."""
-    starts = {stage: overall[stage, 0] for stage in stages if (stage, 0) in overall}
-    if len(starts) > 1 and len({(row.value, row.low, row.high) for row in starts.values()}) == 1:
-        stage, row = next(iter(starts.items()))
-        return [Line("zero-shot", stage, [row] * columns)]
-    return [Line(f"zero-shot {stage}", stage, [row] * columns) for stage, row in starts.items()]
+def _overall(results: Results, stage: str, shots: int, metric: str, tasks: Sequence[str]) -> Row | None:
+    try:
+        return results.overall(stage, shots, metric, tasks)
+    except LookupError:
+        return None
 
 
-def _adapted(overall: Overall, stages: Sequence[str], shots: Sequence[int]) -> list[Line]:
-    found = [(stage, [overall.get((stage, count)) for count in shots if count]) for stage in stages]
-    return [Line(f"adapted {stage}", stage, cells) for stage, cells in found if any(cells)]
+def of_all_columns(tasks: int) -> str:
+    return "the task in all columns" if tasks == 1 else f"the {tasks:,} tasks in all columns"
 
 
 def _versus(comparisons: Sequence[Comparison], shots: Sequence[int]) -> list[Versus]:

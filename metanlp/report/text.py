@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 from metanlp.report.sentences import Sample, choose_samples
-from metanlp.report.summary import Summary, probability, signed, summarise
+from metanlp.report.summary import Summary, counted, of_all_columns, probability, signed, summarise
 from metanlp.results import Comparison, Results, Row
 
 WIDTH = 96  # columns of text; a table with more stands in blocks below each other
@@ -16,6 +17,7 @@ def tables(results: Results, metric: str) -> str:
     """The table of a metric by shots, with what its numbers rest on and the paired comparisons below it."""
     summary = summarise(results, metric)
     facts = [
+        *(("", line) for line in wrap(summary.warning, WIDTH) if summary.common),
         ("", summary.episodes),
         ("passes", f"{summary.compute} (training, with the stages before)"),
         ("signature", summary.signature),
@@ -40,7 +42,13 @@ def _body(summary: Summary) -> list[str]:
     heads = [f"{shots} shots" if shots != 1 else "1 shot" for shots in summary.shots]
     groups: list[list[tuple[str, list[str]]]] = [[("", heads)]]
     for line in summary.lines:
-        groups[0].append((line.label, [value(row, summary.has_intervals) for row in line.cells]))
+        groups[0].append((line.label, [value(row) for row in line.cells]))
+    if summary.common:
+        groups[0].insert(1, ("tasks", [f"{len(tasks):,}" for tasks in summary.columns]))
+        head = f"{of_all_columns(len(summary.columns[-1]))}:"
+        groups.append(
+            [(head, [""] * len(heads)), *((line.label, [value(row) for row in line.cells]) for line in summary.common)]
+        )
     for versus in summary.versus:
         groups.append(
             [
@@ -61,15 +69,17 @@ def _body(summary: Summary) -> list[str]:
     unadapted = [(versus.label, versus.unadapted) for versus in summary.versus if versus.unadapted]
     if unadapted:
         lines.append("")
-    lines += [f"{name}, zero-shot: {difference(each)}, {probability(each.p)}" for name, each in unadapted]
+    for name, each in unadapted:
+        over = f" ({counted(each.tasks, 'task')})" if each.tasks != len(summary.columns[0]) else ""
+        lines.append(f"{name}, zero-shot: {difference(each)}, {probability(each.p)}{over}")
     return lines
 
 
-def value(row: Row | None, interval: bool) -> str:
+def value(row: Row | None) -> str:
     """87.3 [84.1, 90.2]"""
     if row is None:
         return ""
-    return f"{row.value:.1f} [{row.low:.1f}, {row.high:.1f}]" if interval else f"{row.value:.1f}"
+    return f"{row.value:.1f}" if row.low is None else f"{row.value:.1f} [{row.low:.1f}, {row.high:.1f}]"
 
 
 def difference(comparison: Comparison | None) -> str:

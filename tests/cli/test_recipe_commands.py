@@ -61,10 +61,28 @@ def test_check_tells_all_problems_at_once(metanlp_: Metanlp, home: Path, tmp_pat
     done = metanlp_("check", recipe_with(home, tmp_path / "wrong.yaml", change))
     assert done.code == 2
     assert done.out == ""
-    assert "5 problems" in done.err
+    assert "3 problems" in done.err
     assert "stages.meta: the split train has no tasks" in done.err
-    for split, task in tasks(home)[6:]:
-        assert f"{split}: task '{task}' has {len(pairs(home, split, task))} examples, too few for 64 shots" in done.err
+    for split in ("valid", "test"):
+        most = max(len(pairs(home, split, task)) for found, task in tasks(home) if found == split) - 1
+        says = f"no task of the split {split} has enough examples for 64 shots; the largest number that works is {most}"
+        assert says in done.err
+
+
+def test_check_warns_of_tasks_that_columns_leave_out(metanlp_: Metanlp, home: Path, tmp_path: Path) -> None:
+    collection = write_collection(tmp_path / "ciphers")
+    path = collection / "test" / "c9.tsv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:9]))
+
+    def change(raw: dict[str, Any]) -> None:
+        raw["task"]["collection"] = str(collection)
+        raw["evaluation"]["shots"] = [0, 4, 16]
+
+    done = metanlp_("check", recipe_with(home, tmp_path / "small.yaml", change))
+    assert done.code == 0
+    assert done.out.count("warning") == 1
+    assert "warning: test: 1 of 2 tasks have too few examples for 16 shots" in done.out
+    assert "left out there: c9 (evaluation.shots)" in done.out
 
 
 def test_check_counts_the_leaks_it_does_not_name(metanlp_: Metanlp, home: Path, tmp_path: Path) -> None:

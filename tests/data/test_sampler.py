@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metanlp.data.collection import TaskCollection
-from metanlp.data.sampler import EpisodeSampler, evaluation_episode, shortages
+from metanlp.data.sampler import EpisodeSampler, columns_of, evaluation_episode, shortages, shots_within
 from metanlp.data.split import TaskSplit
 from metanlp.data.types import Episode
 from metanlp.errors import UserError
@@ -162,6 +162,23 @@ def test_too_few_examples_for_the_shots(make, split: TaskSplit) -> None:
     assert len(shortages(split.only(["large"]), 50)) == 1
     with pytest.raises(ValueError, match="max_shots"):
         evaluation_episode(split, "large", 4, 0, max_shots=3)
+
+
+def test_columns_leave_out_tasks_with_too_few_examples(make, split: TaskSplit) -> None:
+    """Of 2 examples one can be learnt from; 10 unmarked and 5 to learn from alone leave a query at 14 shots."""
+    assert columns_of(split, [0, 1, 7, 14]) == {
+        0: ["half", "large", "marked", "small", "tiny"],
+        1: ["half", "large", "marked", "small", "tiny"],
+        7: ["half", "large", "marked"],
+        14: ["half", "large"],
+    }
+    assert shots_within(split, "small", [0, 4, 5, 1]) == [0, 4, 1]
+    with pytest.raises(UserError, match=r"no task .* train has enough .* for 50, 64 shots; the largest .* works is 49"):
+        columns_of(split, [0, 49, 50, 64])
+    with pytest.raises(UserError, match="the largest number that works is 7"):
+        columns_of(split.only(["small", "marked"]), [8])
+    with pytest.raises(UserError, match="none of them has a single query"):
+        columns_of(split_of(make, {"a": (0, 3)}, name="other"), [0])
 
 
 def test_the_first_episodes_never_change(make) -> None:

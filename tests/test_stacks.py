@@ -1,0 +1,61 @@
+"""A stack of tasks with unequal numbers of examples: each learns as it would alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from makers import cipher, plain_recipe, task_of, write_collection
+
+from metanlp.batch import IGNORED
+from metanlp.config.load import build_recipe
+from metanlp.config.recipe import Adapting
+from metanlp.data.types import Episode, Example, Prompt
+from metanlp.encoding import encode_unequal
+from metanlp.run import Run
+from metanlp.stacks import adapt_stack
+from metanlp.training import meta_train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    home = tmp_path_factory.mktemp("stacks")
+    raw = plain_recipe(write_collection(home / "ciphers")) | {"fast_weights": "lora"}
+    return Run.open(meta_train(build_recipe(raw), home / "run"))
+
+
+def episode(key: int, count: int) -> Episode:
+    words = ["abc", "bad", "cafe", "dead", "beef", "fade", "gab", "hag", "egg", "face", "bag", "cab"]
+    return Episode(f"c{key}", {}, [Example(word, cipher(key, word)) for word in words[:count]], [], index=0)
+
+
+@pytest.mark.parametrize("counts", [(1, 3, 4), (2, 12, 7), (11, 5, 5), (9, 9, 9)], ids=str)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_each_learns_as_it_would_alone(run: Run, counts: tuple[int, ...], optimizer: str) -> None:
+    """With batches of 4: all at once, in an order of its own, or both in one stack."""
+    parts = run.trained("cpu")
+    adapting = Adapting(optimizer=optimizer, learning_rate=3e-2, steps=5, batch=4)
+    episodes = [episode(key, count) for key, count in enumerate(counts, 1)]
+    together = adapt_stack(run, parts, episodes, adapting, 5, seed=3)
+    for index, one in enumerate(episodes):
+        alone = adapt_stack(run, parts, [one], adapting, 5, seed=3)
+        start = parts.learner.spread(1)
+        assert max(float((alone[name] - start[name]).abs().max()) for name in alone) > 1e-3
+        for name, weight in task_of(together, index).items():
+            torch.testing.assert_close(weight, alone[name], rtol=0, atol=2e-5)
+
+
+def test_fillers_carry_no_loss(run: Run) -> None:
+    """A task's loss is the mean over its own pieces, as plain transformers computes it from its rows."""
+    parts = run.trained("cpu")
+    prompts = [[Prompt("abc 1", "bcd")], [Prompt("bad 2", "dcf"), Prompt("cafe 2", "echg"), Prompt("h 2", "b")]]
+    batch = encode_unequal(parts.backbone, prompts)
+    assert [(rows != IGNORED).any(1).tolist() for rows in batch.labels.view(2, 3, -1)] == [
+        [True, False, False],
+        [True, True, True],
+    ]
+    losses = parts.learner.losses(parts.learner.spread(2), batch)
+    for index, task in enumerate(prompts):
+        alone = parts.backbone.encode([task])
+        plain = parts.learner.model(**alone.inputs, labels=alone.labels).loss.detach()
+        assert float(losses[index]) == pytest.approx(float(plain), abs=1e-5)
+    assert torch.equal(encode_unequal(parts.backbone, [prompts[1]]).labels, parts.backbone.encode([prompts[1]]).labels)
