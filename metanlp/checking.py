@@ -46,7 +46,8 @@ def _about(collection: TaskCollection) -> Iterator[str]:
         sizes = split.sizes
         smallest, largest = (int(sizes.min()), int(sizes.max())) if len(split) else (0, 0)
         counts = f"{len(split):6,} tasks, {int(sizes.sum()):10,} examples"
-        yield f"  {split.split:5} {counts}, {smallest:,} to {largest:,} a task"
+        together = f", in {int(split.groups.sum()):,} dialogues" if split.grouped else ""
+        yield f"  {split.split:5} {counts}, {smallest:,} to {largest:,} a task{together}"
     if "test" not in collection.splits:
         yield "  warning: there is no split test, which `metanlp evaluate` measures on unless --split says otherwise"
     if collection.rejected:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
-from operator import itemgetter
 from statistics import fmean, stdev
 
 from metanlp.config.recipe import Adapting
@@ -74,10 +72,10 @@ def _folds(episode: Episode, seed: int) -> list[Episode]:
 
 def _units(examples: Sequence[Example]) -> list[list[Example]]:
     """What is held out as a whole: the examples of a group, or one of none."""
-    keys = [example.group or place for place, example in enumerate(examples)]
-    return [
-        [example for _, example in found] for _, found in groupby(zip(keys, examples, strict=True), key=itemgetter(0))
-    ]
+    units: dict[str | int, list[Example]] = {}
+    for place, example in enumerate(examples):
+        units.setdefault(example.group or place, []).append(example)
+    return list(units.values())
 
 
 def _adapted_scores(
