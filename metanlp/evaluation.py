@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -14,28 +13,21 @@ from typing import Any
 from metanlp.adaptation import Adaptation, load_adaptation, save_adaptation
 from metanlp.checkpoint import latest_state
 from metanlp.config.recipe import Evaluation
-from metanlp.data.sampler import columns_of, evaluation_episode, shots_within
+from metanlp.data.sampler import columns_of
+from metanlp.data.seeds import seed_of
+from metanlp.data.split import TaskSplit
 from metanlp.data.types import Episode, Example
+from metanlp.encoding import prompts_of
 from metanlp.environment import environment_now
 from metanlp.errors import UserError
-from metanlp.others import others_of
+from metanlp.likelihood import perplexity, target_losses
+from metanlp.measuring import Job, measure_job
+from metanlp.metrics import PERPLEXITY, WHO_IS_IT
 from metanlp.progress import progress
-from metanlp.results import Predicted, Results, results_of
+from metanlp.prompting import PERSONA, has_persona
+from metanlp.results import PROMPTED, Predicted, Results, results_of
 from metanlp.run import Parts, Run
-from metanlp.stacks import adapt_stack
-from metanlp.writing import write, write_queries
-
-
-@dataclass(frozen=True)
-class Job:
-    """One stage of one run, on some tasks, at one number of shots."""
-
-    run: Run
-    label: str
-    tasks: tuple[str, ...]
-    shots: int
-    seed: int
-    passes: int
+from metanlp.writing import write
 
 
 def evaluate(
@@ -68,25 +60,24 @@ def evaluate(
             raise UserError(f"{label} is of other data than {run.folder}: their tasks cannot be compared")
         if not each.finished():
             raise each.unfinished
-    columns = columns_of(collection.split(split), options.shots)
-    jobs = []
-    for label, each in labelled.items():
-        width, passes = options.tasks_per_stack if each.fast_weights.stackable else 1, passes_of(each)
-        jobs += [
-            Job(each, label, tuple(names[at : at + width]), shots, seed, passes)
-            for seed in options.seeds
-            for shots, names in columns.items()
-            for at in range(0, len(names), width)
-        ]
+    _require_persona(run, collection.split(split), options)
+    jobs = [
+        *(
+            job
+            for label, each in labelled.items()
+            for job in _adapting_jobs(each, label, collection.split(split), options)
+        ),
+        *_prompting_jobs(run, collection.split(split), options),
+    ]
     predicted: list[Predicted] = []
     with progress(f"evaluating {split}", len(jobs), show=show) as advance:
-        for found in _done(jobs, partial(_predict, split=split, options=options), min(workers, len(jobs))):
+        for found in _done(jobs, partial(measure_job, split=split, options=options), min(workers, len(jobs))):
             predicted.extend(found)
             advance(1, f"{found[0].stage} {found[0].task} {found[0].shots} shots")
     baselines = [*labelled][: max(1, len(others))]  # the other runs, or else the first of the stages
     return results_of(
         predicted,
-        options.metrics,
+        options,
         baselines,
         collection=collection.path.name,
         digest=collection.digest,
@@ -99,10 +90,17 @@ def measure(run: Run, parts: Parts, name: str, examples: Sequence[Example]) -> A
     """Score an Adaptation of the run on examples that it did not learn from, and keep the scores with it."""
     made, weights = load_adaptation(run, parts, name)
     episode = Episode(name, made.task_info, [], examples, index=0)
-    (predictions,) = write_queries(run, parts, [episode], weights, run.recipe.evaluation)
+    options, prompts = run.recipe.evaluation, prompts_of(run.recipe.task, episode, examples)
+    (predictions,) = write(parts, [prompts], weights, options) if options.writes else [[]]
     scores: dict[str, dict[str, Any]] = {}
-    for metric in run.recipe.evaluation.metrics:
-        found = run.recipe.task.score(metric, predictions, [example.target for example in examples])
+    for metric in options.metrics:
+        if metric == WHO_IS_IT:
+            continue  # there is nobody else
+        if metric == PERPLEXITY:
+            (losses,) = target_losses(parts, [prompts], weights, options.batch)
+            found = perplexity(losses, len(parts.backbone.target_tokenizer))
+        else:
+            found = run.recipe.task.score(metric, predictions, [example.target for example in examples])
         scores[metric] = {"value": found.value, "signature": found.signature, "examples": len(examples)}
     measured = replace(made, scores=scores)
     save_adaptation(run, parts, measured, weights)
@@ -114,6 +112,60 @@ def passes_of(run: Run) -> int:
     state = latest_state(run.checkpoints)
     after = run.recipe.stages[run.stage].after
     return (state["passes"] if state else 0) + (passes_of(run.at(after)) if after else 0)
+
+
+def _adapting_jobs(run: Run, label: str, split: TaskSplit, options: Evaluation) -> Iterator[Job]:
+    width, passes = options.tasks_per_stack if run.fast_weights.stackable else 1, passes_of(run)
+    for seed in options.seeds:
+        for shots, names in columns_of(split, options.shots).items():
+            if shots and WHO_IS_IT in options.metrics:
+                for tasks, besides in _among(names, options.among, seed, shots):
+                    yield Job(run, label, tasks, shots, seed, passes, besides=besides)
+            else:
+                yield from (Job(run, label, tasks, shots, seed, passes) for tasks in _stacks(names, width))
+
+
+def _prompting_jobs(run: Run, split: TaskSplit, options: Evaluation) -> Iterator[Job]:
+    """Rows of the untrained backbone. Persona sentences need no examples; examples in the prompt need some."""
+    for way in options.prompting:
+        for seed in options.seeds:
+            for shots, names in columns_of(split, options.shots).items():
+                if way == PERSONA:
+                    names = [name for name in names if has_persona(run.recipe.task, split.info(name))]
+                if bool(shots) != (way == PERSONA):
+                    label = f"{PROMPTED} ({way})"
+                    yield from (
+                        Job(run, label, tasks, shots, seed, 0, prompting=way)
+                        for tasks in _stacks(names, options.tasks_per_stack)
+                    )
+
+
+def _require_persona(run: Run, split: TaskSplit, options: Evaluation) -> None:
+    """UserError where something is asked for that needs sentences about persons, and nobody has any."""
+    asking = [*(["prompting: [persona]"] if PERSONA in options.prompting else []), *(["nli"] if options.nli else [])]
+    if asking and not any(has_persona(run.recipe.task, split.info(name)) for name in split.names):
+        raise UserError(
+            f"evaluation.{' and '.join(asking)} needs persona sentences, and collection.yaml has none for any task of the split "
+            f"{split.split} that the family {run.recipe.task.kind!r} would read"
+        )
+
+
+def _stacks(names: Sequence[str], width: int) -> list[tuple[str, ...]]:
+    return [tuple(names[at : at + width]) for at in range(0, len(names), width)]
+
+
+def _among(names: Sequence[str], size: int, seed: int, shots: int) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Groups of tasks in a fixed random order, and others that fill a group up to `size`: chance is the same for all.
+
+    UserError where there are fewer than `size`.
+    """
+    if len(names) < size:
+        raise UserError(
+            f"who_is_it among {size} tasks needs as many with enough examples for {shots} shots, and there are {len(names)}; "
+            "lower evaluation.among, or ask for fewer shots"
+        )
+    order = sorted(names, key=lambda name: (seed_of(seed, "who is it", name), name))
+    return [(tasks, tuple(order[: size - len(tasks)])) for tasks in _stacks(order, size)]
 
 
 def _done(jobs: Sequence[Job], do: Any, workers: int) -> Iterator[list[Predicted]]:
@@ -129,49 +181,3 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-
-
-@lru_cache(maxsize=1)
-def _parts(folder: Path, stage: str) -> Parts:
-    """A process keeps the parts of the stage it worked on last."""
-    return Run.open(folder).at(stage).trained()
-
-
-def _predict(job: Job, split: str, options: Evaluation) -> list[Predicted]:
-    """Adapt to a job's tasks side by side and let the model write for their queries."""
-    run = job.run
-    parts = _parts(run.folder, run.stage)
-    tasks = parts.collection.split(split)
-    most = {name: max(shots_within(tasks, name, options.shots)) for name in job.tasks}
-    episodes = [
-        evaluation_episode(tasks, name, job.shots, job.seed, queries=options.queries, max_shots=most[name])
-        for name in job.tasks
-    ]
-    began = time.perf_counter()
-    adapting = run.recipe.adapting_of(run.stage)
-    if job.shots:
-        weights = adapt_stack(run, parts, episodes, adapting, adapting.steps, seed=job.seed)
-    else:
-        weights = parts.learner.spread(len(episodes))
-    seconds = (time.perf_counter() - began) / len(episodes)
-    written = write_queries(run, parts, episodes, weights, options)
-    others = others_of(run, parts.collection, options.others, job.seed)
-    of_others = write(parts, [others.prompts] * len(episodes), weights, options)
-    return [
-        Predicted(
-            stage=job.label,
-            algorithm=run.recipe.stages[run.stage].algorithm.kind,
-            task=episode.task,
-            shots=job.shots,
-            seed=job.seed,
-            passes=job.passes,
-            steps=adapting.steps if job.shots else 0,
-            seconds=seconds,
-            sources=[example.source for example in episode.query],
-            references=[example.target for example in episode.query],
-            predictions=predictions,
-            other_references=others.references,
-            other_predictions=theirs,
-        )
-        for episode, predictions, theirs in zip(episodes, written, of_others, strict=True)
-    ]
