@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from metanlp.errors import Problems, UserError
 
@@ -29,7 +30,7 @@ class Row(NamedTuple):
 
 
 @dataclass
-class Collection:
+class Folder(ABC):
     """Everything that goes into the folder of one source."""
 
     family: str
@@ -38,10 +39,39 @@ class Collection:
     source: str
     attribution: str
     made_by: str
+    info: dict[str, dict[str, Any]] = field(default_factory=dict)  # what collection.yaml tells of tasks
+    dropped: Counter[str] = field(default_factory=Counter)  # reason -> how many
+
+    parallel = True  # the same sentences run through many tasks
+
+    @abstractmethod
+    def drop_small(self, least: int) -> None:
+        """Leave out tasks with less than that: nothing to learn from, nothing to judge by."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """UserError if the source has rows that no file can hold; AssertionError (our bug) on a leak."""
+
+    @abstractmethod
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Name (in the folder) and text of every task's file."""
+
+    @abstractmethod
+    def counts(self) -> Iterator[Sequence[str | int]]:
+        """A table of what is in it, its heading first, then a row for every split."""
+
+    def facts(self) -> dict[str, Any]:
+        """What collection.yaml says."""
+        facts = {name: getattr(self, name) for name in ("family", "licence", "source", "attribution", "made_by")}
+        return facts | {"parallel": self.parallel, "tasks": {name: self.info[name] for name in sorted(self.info)}}
+
+
+@dataclass
+class Collection(Folder):
+    """Tasks of pairs of texts, the same ones in many tasks."""
+
     secret: tuple[str, ...] = ("source", "target", "id")  # what of a query row no training task may contain
     tasks: dict[str, dict[str, list[Row]]] = field(default_factory=lambda: {split: {} for split in SPLITS})
-    info: dict[str, dict[str, str]] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)  # reason -> how many
 
     def remove(self, task: str, reason: str) -> None:
         """Leave a task out, and count its rows."""
@@ -78,13 +108,12 @@ class Collection:
             self.tasks["train"][name] = kept
 
     def drop_small(self, least: int) -> None:
-        """Leave out tasks with fewer than `least` rows: nothing to learn from, nothing to judge by."""
+        """Leave out tasks with fewer than `least` rows."""
         for _, name, rows in list(self.all_tasks()):
             if len(rows) < least:
                 self.remove(name, f"fewer than {least}")
 
     def check(self) -> None:
-        """UserError if the source has rows that no file can hold; AssertionError (our bug) on a leak."""
         names = [name for _, name, _ in self.all_tasks()]
         if not names:
             raise UserError("the source has not one usable row")
@@ -101,6 +130,16 @@ class Collection:
                 leaks = [c for c in self.secret if split == "train" and getattr(row, c) in known[c]]
                 assert not leaks, f"{name} knows the {leaks} of a query: {row}"
         problems.raise_if_any()
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        for split, name, rows in self.all_tasks():
+            yield f"{split}/{name}.tsv", "".join("\t".join(row) + "\n" for row in (COLUMNS, *rows))
+
+    def counts(self) -> Iterator[Sequence[str | int]]:
+        yield "split", "tasks", "examples", "support", "query"
+        for split, tasks in self.tasks.items():
+            pools = Counter(row.pool for rows in tasks.values() for row in rows)
+            yield split, len(tasks), pools.total(), pools["support"], pools["query"]
 
     def all_tasks(self, held_out_first: bool = False) -> Iterator[tuple[str, str, list[Row]]]:
         """Split, name and rows of every task."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from data_scripts._common import COLUMNS, SPLITS, Collection
+from data_scripts._common import SPLITS, Folder
 from metanlp.config.yaml import write_yaml
 from metanlp.errors import UserError
 
@@ -29,7 +28,7 @@ def check_out(out: Path, mark: str = "collection.yaml", thing: str = "task colle
     return out
 
 
-def finish(collection: Collection, out: Path) -> None:
+def finish(collection: Folder, out: Path) -> None:
     """Check the collection, write it and print what was written."""
     collection.drop_small(1)
     collection.check()
@@ -38,7 +37,7 @@ def finish(collection: Collection, out: Path) -> None:
     report(collection, out)
 
 
-def write(collection: Collection, out: Path) -> None:
+def write(collection: Folder, out: Path) -> None:
     """Write the collection's folder; an older collection gives way."""
     replace(out, lambda folder: _fill(folder, collection))
 
@@ -61,12 +60,11 @@ def replace(out: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _fill(folder: Path, collection: Collection) -> None:
+def _fill(folder: Path, collection: Folder) -> None:
     for split in SPLITS:
         (folder / split).mkdir()
-    for split, name, rows in collection.all_tasks():
-        text = "".join("\t".join(row) + "\n" for row in (COLUMNS, *rows))
-        (folder / split / f"{name}.tsv").write_text(text, encoding="utf-8", newline="\n")
+    for name, text in collection.files():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
     about = [
         collection.licence,
         collection.attribution,
@@ -74,22 +72,18 @@ def _fill(folder: Path, collection: Collection) -> None:
         collection.terms.strip(),
     ]
     (folder / "LICENCE.txt").write_text("\n\n".join(about) + "\n", encoding="utf-8", newline="\n")
-    facts = {name: getattr(collection, name) for name in ("family", "licence", "source", "attribution", "made_by")}
-    facts |= {"parallel": True, "tasks": {name: collection.info[name] for name in sorted(collection.info)}}
-    write_yaml(folder / "collection.yaml", facts)
+    write_yaml(folder / "collection.yaml", collection.facts())
 
 
-def report(collection: Collection, out: Path) -> None:
+def report(collection: Folder, out: Path) -> None:
     """Print what was written, by split, what was dropped and why, and whom to thank."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("split", "tasks", "examples", "support", "query")
-    for split in SPLITS:
-        tasks = collection.tasks[split]
-        pools = Counter(row.pool for rows in tasks.values() for row in rows)
-        counts = (len(tasks), pools.total(), pools["support"], pools["query"])
-        table.add_row(split, *(f"{count:,}" for count in counts))
+    heading, *rows = collection.counts()
+    table = Table(*map(str, heading))
+    for split, *counts in rows:
+        table.add_row(str(split), *(f"{count:,}" for count in counts))
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(table)
     for reason, count in collection.dropped.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from metanlp.errors import Problems, UserError
 
@@ -150,3 +151,13 @@ def licence_of(package: str, root: Path) -> tuple[str, str]:
             texts = [file.read_text(encoding="utf-8").strip() for file in files if file.is_file()]
             return version, "\n\n".join([f"--- {package} {version}", *texts])
     return "", ""
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file says; UserError where it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UserError(f"--from {path.parent}: there is no {path} that can be read ({error.strerror})") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}") from None

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from metanlp.adaptation import Adaptation, load_adaptation, save_adaptation
-from metanlp.checkpoint import latest_state
 from metanlp.config.recipe import Evaluation
 from metanlp.data.sampler import columns_of
-from metanlp.data.seeds import seed_of
-from metanlp.data.split import TaskSplit
 from metanlp.data.types import Episode, Example
 from metanlp.encoding import prompts_of
 from metanlp.environment import environment_now
 from metanlp.errors import UserError
+from metanlp.jobs import jobs_of, predict, prompting_jobs
 from metanlp.likelihood import perplexity, target_losses
-from metanlp.measuring import Job, measure_job
 from metanlp.metrics import PERPLEXITY, WHO_IS_IT
 from metanlp.progress import progress
-from metanlp.prompting import PERSONA, has_persona
-from metanlp.results import PROMPTED, Predicted, Results, results_of
+from metanlp.results import Results, results_of
 from metanlp.run import Parts, Run
+from metanlp.tuned import adapting_for
 from metanlp.writing import write
 
 
@@ -42,10 +36,11 @@ def evaluate(
     """Adapt to every task of `split` at every number of shots, let the model write, and score what it wrote.
 
     Measures `options.stages` of `run` (by default as its recipe says) and the runs it is held `against`, each adapting as
-    its own recipe says. 0 shots is the start itself. A task is left out at numbers of shots that it has too few examples
-    for; at all others it is judged on the same queries. With `options.others` it also measures what adapting costs other
-    tasks. `workers` processes share the tasks. Stages are compared with the first of them, and with every other run.
-    Raises UserError where a stage is not trained to its end, another run is of other data, or no task has enough examples.
+    tuned, or else as its own recipe says. 0 shots is the start itself. A task is left out at numbers of shots that it has
+    too few examples for; at all others it is judged on the same queries. With `options.others` it also measures what
+    adapting costs other tasks. `workers` processes share the tasks. Stages are compared with the first of them, and with
+    every other run. Raises UserError where a stage is not trained to its end, another run is of other data, or no task has
+    enough examples.
     """
     run = run if isinstance(run, Run) else Run.open(run)
     options = options or run.recipe.evaluation
@@ -60,20 +55,17 @@ def evaluate(
             raise UserError(f"{label} is of other data than {run.folder}: their tasks cannot be compared")
         if not each.finished():
             raise each.unfinished
-    _require_persona(run, collection.split(split), options)
+    columns = columns_of(collection.split(split), options.shots)
     jobs = [
-        *(
-            job
-            for label, each in labelled.items()
-            for job in _adapting_jobs(each, label, collection.split(split), options)
-        ),
-        *_prompting_jobs(run, collection.split(split), options),
+        job
+        for label, each in labelled.items()
+        for seed in options.seeds
+        for shots, names in columns.items()
+        for job in jobs_of(each, label, names, shots, seed, adapting_for(each, shots), options)
     ]
-    predicted: list[Predicted] = []
+    jobs += prompting_jobs(run, collection.split(split), columns, options)
     with progress(f"evaluating {split}", len(jobs), show=show) as advance:
-        for found in _done(jobs, partial(measure_job, split=split, options=options), min(workers, len(jobs))):
-            predicted.extend(found)
-            advance(1, f"{found[0].stage} {found[0].task} {found[0].shots} shots")
+        predicted = list(predict(jobs, split, options, workers, advance))
     baselines = [*labelled][: max(1, len(others))]  # the other runs, or else the first of the stages
     return results_of(
         predicted,
@@ -105,79 +97,3 @@ def measure(run: Run, parts: Parts, name: str, examples: Sequence[Example]) -> A
     measured = replace(made, scores=scores)
     save_adaptation(run, parts, measured, weights)
     return measured
-
-
-def passes_of(run: Run) -> int:
-    """Forward and backward passes of one example that training took, from the backbone's own weights to this stage's."""
-    state = latest_state(run.checkpoints)
-    after = run.recipe.stages[run.stage].after
-    return (state["passes"] if state else 0) + (passes_of(run.at(after)) if after else 0)
-
-
-def _adapting_jobs(run: Run, label: str, split: TaskSplit, options: Evaluation) -> Iterator[Job]:
-    width, passes = options.tasks_per_stack if run.fast_weights.stackable else 1, passes_of(run)
-    for seed in options.seeds:
-        for shots, names in columns_of(split, options.shots).items():
-            if shots and WHO_IS_IT in options.metrics:
-                for tasks, besides in _among(names, options.among, seed, shots):
-                    yield Job(run, label, tasks, shots, seed, passes, besides=besides)
-            else:
-                yield from (Job(run, label, tasks, shots, seed, passes) for tasks in _stacks(names, width))
-
-
-def _prompting_jobs(run: Run, split: TaskSplit, options: Evaluation) -> Iterator[Job]:
-    """Rows of the untrained backbone. Persona sentences need no examples; examples in the prompt need some."""
-    for way in options.prompting:
-        for seed in options.seeds:
-            for shots, names in columns_of(split, options.shots).items():
-                if way == PERSONA:
-                    names = [name for name in names if has_persona(run.recipe.task, split.info(name))]
-                if bool(shots) != (way == PERSONA):
-                    label = f"{PROMPTED} ({way})"
-                    yield from (
-                        Job(run, label, tasks, shots, seed, 0, prompting=way)
-                        for tasks in _stacks(names, options.tasks_per_stack)
-                    )
-
-
-def _require_persona(run: Run, split: TaskSplit, options: Evaluation) -> None:
-    """UserError where something is asked for that needs sentences about persons, and nobody has any."""
-    asking = [*(["prompting: [persona]"] if PERSONA in options.prompting else []), *(["nli"] if options.nli else [])]
-    if asking and not any(has_persona(run.recipe.task, split.info(name)) for name in split.names):
-        raise UserError(
-            f"evaluation.{' and '.join(asking)} needs persona sentences, and collection.yaml has none for any task of the split "
-            f"{split.split} that the family {run.recipe.task.kind!r} would read"
-        )
-
-
-def _stacks(names: Sequence[str], width: int) -> list[tuple[str, ...]]:
-    return [tuple(names[at : at + width]) for at in range(0, len(names), width)]
-
-
-def _among(names: Sequence[str], size: int, seed: int, shots: int) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Groups of tasks in a fixed random order, and others that fill a group up to `size`: chance is the same for all.
-
-    UserError where there are fewer than `size`.
-    """
-    if len(names) < size:
-        raise UserError(
-            f"who_is_it among {size} tasks needs as many with enough examples for {shots} shots, and there are {len(names)}; "
-            "lower evaluation.among, or ask for fewer shots"
-        )
-    order = sorted(names, key=lambda name: (seed_of(seed, "who is it", name), name))
-    return [(tasks, tuple(order[: size - len(tasks)])) for tasks in _stacks(order, size)]
-
-
-def _done(jobs: Sequence[Job], do: Any, workers: int) -> Iterator[list[Predicted]]:
-    """The jobs' results, in order."""
-    if workers <= 1:
-        yield from map(do, jobs)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        yield from pool.map(do, jobs)
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from metanlp.config.recipe import Evaluation
+from metanlp.checkpoint import latest_state
+from metanlp.config.recipe import Adapting, Evaluation
 from metanlp.consistency import Entailment
 from metanlp.data.sampler import evaluation_episode, shots_within
 from metanlp.data.types import Episode, Prompt
@@ -39,7 +40,7 @@ class Job:
     tasks: tuple[str, ...]
     shots: int
     seed: int
-    passes: int
+    adapting: Adapting
     besides: tuple[str, ...] = ()
     prompting: str = ""
 
@@ -60,6 +61,13 @@ def _parts(folder: Path, stage: str, untrained: bool) -> Parts:
 @lru_cache(maxsize=1)
 def _entailment(model: str) -> Entailment:
     return Entailment.load(model)
+
+
+def passes_of(run: Run) -> int:
+    """Forward and backward passes of one example that training took, from the backbone's own weights to this stage's."""
+    state = latest_state(run.checkpoints)
+    after = run.recipe.stages[run.stage].after
+    return (state["passes"] if state else 0) + (passes_of(run.at(after)) if after else 0)
 
 
 class Measuring:
@@ -109,7 +117,7 @@ class Measuring:
         job, run, began = self.job, self.run, time.perf_counter()
         if not job.shots or job.prompting:
             return self.parts.learner.spread(len(names)), 0.0
-        episodes, adapting = [self.episodes[name] for name in names], run.recipe.adapting_of(run.stage)
+        episodes, adapting = [self.episodes[name] for name in names], job.adapting
         weights = adapt_stack(run, self.parts, episodes, adapting, adapting.steps, seed=job.seed)
         return weights, (time.perf_counter() - began) / len(names)
 
@@ -131,7 +139,6 @@ class Measuring:
         of_others = write(self.parts, [self.others.prompts] * len(names), weights, options)
         judged = PERPLEXITY in options.metrics
         likely = target_losses(self.parts, prompts, weights, options.batch) if judged else [[]] * len(names)
-        adapting = self.run.recipe.adapting_of(self.run.stage)
         for name, predictions, theirs, losses in zip(names, written, of_others, likely, strict=True):
             episode = self.episodes[name]
             yield Predicted(
@@ -140,8 +147,8 @@ class Measuring:
                 task=episode.task,
                 shots=job.shots,
                 seed=job.seed,
-                passes=job.passes,
-                steps=adapting.steps if job.shots and not job.prompting else 0,
+                passes=0 if job.prompting else passes_of(self.run),
+                steps=job.adapting.steps if job.shots and not job.prompting else 0,
                 seconds=seconds,
                 sources=[example.source for example in episode.query],
                 references=[example.target for example in episode.query],

@@ -176,6 +176,11 @@ def _scores(each: Predicted, metrics: Sequence[str]) -> Iterator[tuple[str, Scor
             yield name, scored, interval.low if interval else None, interval.high if interval else None
 
 
+def score_of(each: Predicted, metric: str) -> Score:
+    """What was found of a task by this metric."""
+    return next(scored for name, scored, _, _ in _scores(each, [metric]) if name == metric)
+
+
 Key = tuple[str, int, str]
 
 

@@ -50,25 +50,26 @@ class Run:
     def create(cls, recipe: Recipe, folder: Path) -> Run:
         """The run of `recipe` in `folder`, new or to be resumed; what is made once is made.
 
-        UserError where another recipe has trained in that folder, and where data or backbone are not to be had: the
-        corrected recipe then begins the run.
+        How a run adapts and is measured may change later, and stages may come after those that have begun. UserError where
+        another recipe has trained in that folder, and where data or backbone are not to be had: the corrected recipe then
+        begins the run.
         """
         path = folder / RECIPE
         made_by = cls.open(folder).recipe if path.exists() else None
-        if made_by is None or (made_by.dump() != recipe.dump() and not any(folder.glob("*/metrics.jsonl"))):
+        if made_by is None or (made_by.dump() != recipe.dump() and not _begun(made_by, folder)):
             shutil.rmtree(folder / BACKBONE, ignore_errors=True)  # of a beginning that came to nothing
             cls(folder, recipe, recipe.result).prepare()
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "environment.json").write_text(json.dumps(environment_now(), indent=1))
+        elif keys := _differences(_shaping(made_by, folder), _shaping(recipe, folder)):
+            raise UserError(
+                f"{folder} was made by another recipe (it differs in {', '.join(sorted(keys))}); choose another --out, or "
+                "remove the folder to begin anew"
+            )
+        if made_by is None or made_by.dump() != recipe.dump():
             aside = path.with_suffix(f".{os.getpid()}.tmp")
             write_yaml(aside, recipe.dump())
             aside.replace(path)  # last and at once: with it, there is a run
-        elif made_by.dump() != recipe.dump():
-            keys = ", ".join(sorted(_differences(made_by.dump(), recipe.dump())))
-            raise UserError(
-                f"{folder} was made by another recipe (it differs in {keys}); choose another --out, or remove the folder to "
-                "begin anew"
-            )
         return cls(folder, recipe, recipe.result)
 
     @classmethod
@@ -234,6 +235,22 @@ def _training_prompts(family: Any, collection: TaskCollection, most: int | None)
         share = count if most is None else max(1, most // len(split))
         for example in task.examples[:: max(1, -(-count // max(1, share)))]:
             yield family.prompt_of(task.name, task.info, example)
+
+
+def _begun(recipe: Recipe, folder: Path) -> list[str]:
+    """The stages of which something has been trained."""
+    return [stage for stage in recipe.stages if any((folder / stage).glob("checkpoints/step-*"))]
+
+
+def _shaping(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """What of a recipe has made, or will make, the weights in the folder."""
+    shaping = _without(recipe.dump(), "adapting", "evaluation", "trackers")
+    shaping["stages"] = {name: _without(shaping["stages"][name], "adapting") for name in _begun(recipe, folder)}
+    return shaping
+
+
+def _without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in names}
 
 
 def _differences(a: Any, b: Any, prefix: str = "") -> set[str]:

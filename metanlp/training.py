@@ -110,13 +110,15 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
                 log.write(done, passes, {"loss": loss, "norm": float(norm), "learning_rate": rate})
             if log and train.validate_every and done % train.validate_every == 0:
                 log.write(done, passes, validation_losses(run, parts))
-            if log and (stopping or done % train.save_every == 0 or done == train.steps):
+            if log and done < train.steps and (stopping or done % train.save_every == 0):
                 now = {"step": done, "passes": passes, "seconds": log.seconds}
                 save_checkpoint(run.checkpoints, freeze_state(learner, optimizer, now))
             if stopping and done < train.steps:
                 accelerator.wait_for_everyone()
                 raise Stopped(max(received, default=signal.SIGTERM))
-    if main:
+    if log:
+        now = {"step": train.steps, "passes": passes, "seconds": log.seconds}
+        save_checkpoint(run.checkpoints, freeze_state(learner, optimizer, now))
         export(run, parts)
     accelerator.wait_for_everyone()
 

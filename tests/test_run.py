@@ -215,3 +215,37 @@ def test_check_tells_of_shots_and_of_the_backbone_at_once(collection: Path) -> N
         check_recipe(build_recipe(raw), "mine")
     assert "enough examples for 1000 shots" in str(told.value)
     assert "task.new_languages and task.new_pieces are for pretrained models" in str(told.value)
+
+
+def test_a_stage_of_no_steps_is_what_nothing_has_prepared(collection: Path, tmp_path: Path) -> None:
+    recipe = chain(collection, "stages.joint.train.steps=0", "stages.meta.after=start")
+    run = Run.open(meta_train(recipe, tmp_path / "run"))
+    slow = run.at("joint").trained().learner.slow()
+    assert all((weight == 0).all() == ("lora_B" in name) for name, weight in slow.items())
+    before = run.at("joint").last_checkpoint.stat().st_mtime_ns
+    meta_train(recipe, run.folder)
+    assert run.at("joint").last_checkpoint.stat().st_mtime_ns == before
+    made = adapt(run.at("joint"), [Example("abc", "def"), Example("cafe", "fdih")], name="own")
+    _, weights = load_adaptation(run.at("joint"), run.at("joint").trained(), made.name)
+    assert all(bool(weight.any()) for weight in weights.values())
+
+
+def test_what_made_the_weights_is_fixed_and_the_rest_may_change(collection: Path, tmp_path: Path) -> None:
+    recipe = chain(collection)
+    first = build_recipe({**recipe.dump(), "stages": {"start": recipe.dump()["stages"]["start"]}})
+    folder = meta_train(first, tmp_path / "run")
+    trained = Run.open(folder).at("start").id
+    meta_train(chain(collection, "adapting.steps=7", "evaluation.queries=3", "stages.start.adapting.steps=9"), folder)
+    run = Run.open(folder)
+    assert run.at("start").id == trained
+    changed = run.recipe
+    assert (changed.adapting.steps, changed.evaluation.queries, changed.adapting_of("start").steps) == (7, 3, 9)
+    assert all(run.at(stage).finished() for stage in STAGES)
+    for change in ("seed=4", "stages.start.train.learning_rate=0.5", "fast_weights.r=3"):
+        with pytest.raises(UserError, match=r"made by another recipe \(it differs in .*" + change.partition("=")[0]):
+            meta_train(chain(collection, change), folder)
+    raw = chain(collection).dump()
+    without = build_recipe({**raw, "stages": {"joint": {**raw["stages"]["joint"], "after": None}}})
+    with pytest.raises(UserError, match=r"made by another recipe \(it differs in .*stages\.start"):
+        meta_train(without, folder)
+    assert Run.open(folder).recipe.seed == recipe.seed

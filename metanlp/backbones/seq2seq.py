@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from metanlp.backbones._pretrained import from_pretrained
 from metanlp.config.languages import Additions
 from metanlp.config.options import Options
-from metanlp.errors import UserError, first_line
+from metanlp.errors import UserError
 from metanlp.registry import BACKBONES
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Seq2Seq(Options):
             starts |= add_pieces(tokenizer, new)
         if not starts:
             return None
-        model = self._from_pretrained(AutoModelForSeq2SeqLM, self.model, dtype="float32")
+        model = from_pretrained(AutoModelForSeq2SeqLM, self.model, self.revision, dtype="float32")
         make_rows(model, starts)
         return TextToText(model, tokenizer, self.max_length, new_rows=sorted(starts))
 
@@ -61,20 +62,11 @@ class Seq2Seq(Options):
         from metanlp.backbones._text_to_text import TextToText, rows_added
 
         tokenizer = self.tokenizer(where)
-        model = self._from_pretrained(AutoModelForSeq2SeqLM, where, dtype="float32")
+        model = from_pretrained(AutoModelForSeq2SeqLM, where, self.revision, dtype="float32")
         return TextToText(model, tokenizer, self.max_length, new_rows=rows_added(Path(where)))
 
     def tokenizer(self, where: str) -> Any:
         """Its tokenizer alone, which a model of many GiB is not needed for."""
         from transformers import AutoTokenizer
 
-        return self._from_pretrained(AutoTokenizer, where)
-
-    def _from_pretrained(self, cls: Any, where: str, **options: Any) -> Any:
-        revision = None if Path(where).is_dir() else self.revision
-        try:
-            return cls.from_pretrained(where, revision=revision, trust_remote_code=False, **options)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"backbone.model {where!r} is neither a folder nor a reachable Hub model: {first_line(error)}"
-            ) from error
+        return from_pretrained(AutoTokenizer, where, self.revision)

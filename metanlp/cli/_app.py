@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -18,6 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+Number = TypeVar("Number", int, float)
 RecipeName = Annotated[
     str, typer.Argument(metavar="RECIPE", help="a shipped recipe's name, or a .yaml file of your own")
 ]
@@ -42,6 +43,17 @@ def facts_of(pairs: list[str] | None) -> dict[str, Any]:
     if "" in facts or any("=" not in pair for pair in pairs or []):
         raise UserError("--info takes KEY=VALUE, as in --info target_language=zul_Latn")
     return facts
+
+
+def numbers_of(text: str | None, kind: type[Number], option: str) -> list[Number]:
+    """Those of a list as 1,2,3; UserError where one is no number above 0."""
+    try:
+        numbers = [kind(part) for part in (text or "").split(",") if part.strip()]
+    except ValueError:
+        numbers = [kind(0)]
+    if any(number <= 0 for number in numbers):
+        raise UserError(f"{option} {text!r}: these should be numbers above 0, separated by commas")
+    return numbers
 
 
 def quiet() -> None:

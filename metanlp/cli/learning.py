@@ -5,12 +5,23 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metanlp.cli._app import Info, Overrides, RecipeName, RunPath, app, facts_of, quiet
+from metanlp.cli._app import Info, Overrides, RecipeName, RunPath, app, facts_of, numbers_of, quiet
 from metanlp.errors import UserError
+
+if TYPE_CHECKING:
+    from metanlp.config.recipe import Evaluation
+    from metanlp.run import Run
+
+Shots = Annotated[str | None, typer.Option(help="numbers of examples, as 0,4,16  [default: the recipe's]")]
+EvaluationFields = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="change fields of the recipe's `evaluation`, as queries=20"),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="processes  [default: the cores; 1 with a GPU]")]
 
 
 @app.command()
@@ -79,41 +90,88 @@ def adapt(
 
 
 @app.command()
+def tune(
+    run: RunPath,
+    split: Annotated[str, typer.Option(help="validation tasks; never those of the final evaluation")] = "valid",
+    shots: Shots = None,
+    rates: Annotated[
+        str | None, typer.Option(help="learning rates, as 1e-4,1e-3  [default: parts of the recipe's]")
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option(help="numbers of steps, as 5,20,60  [default: parts of the recipe's]")
+    ] = None,
+    overrides: EvaluationFields = None,
+    workers: Workers = None,
+) -> None:
+    """Choose on validation tasks how a run adapts.
+
+    Every stage that is evaluated tries the same learning rates and numbers of steps, at every number of shots. `evaluate`
+    and `adapt` go by what was the best.
+    """
+    from metanlp.run import Run
+    from metanlp.tuning import choices_table
+    from metanlp.tuning import tune as tune_run
+
+    opened = Run.open(run)
+    options = _options(opened, run, shots, overrides)
+    quiet()
+    chosen = tune_run(
+        opened,
+        split=split,
+        options=options,
+        rates=numbers_of(rates, float, "--rates"),
+        steps=numbers_of(steps, int, "--steps"),
+        workers=workers or worker_count(),
+        show=True,
+    )
+    print(choices_table(chosen, options.metrics[0]))
+
+
+@app.command()
 def evaluate(
     run: RunPath,
     against: Annotated[list[str] | None, typer.Option(metavar="RUN2", help="another run, on the same episodes")] = None,
     split: Annotated[str, typer.Option(help="valid while you choose, test once at the end")] = "test",
-    shots: Annotated[str | None, typer.Option(help="numbers of examples, as 0,4,16  [default: the recipe's]")] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="change fields of the recipe's `evaluation`, as queries=20"),
-    ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="processes  [default: the cores; 1 with a GPU]")] = None,
+    shots: Shots = None,
+    overrides: EvaluationFields = None,
+    workers: Workers = None,
     out: Annotated[Path | None, typer.Option(help="the report's folder  [default: RUN/report]")] = None,
 ) -> None:
     """Measure a run on tasks it never saw, by number of examples.
 
     Prints tables with intervals and paired comparisons, and writes them with plots as a page and as JSON.
     """
-    from metanlp.config.load import changed
     from metanlp.evaluation import evaluate as evaluate_run
     from metanlp.report import samples, tables, write_report
     from metanlp.run import Run
 
     opened = Run.open(run)
-    wanted = [*(overrides or []), *([f"shots=[{shots}]"] if shots else [])]
-    whole = Path(run).resolve() == opened.folder.resolve()
-    wanted += [] if whole else [f"stages=[{opened.stage}]"]
-    options = changed(opened.recipe.evaluation, *wanted, subject="evaluation")
+    options = _options(opened, run, shots, overrides)
     quiet()
     count = workers or worker_count()
     results = evaluate_run(opened, split=split, options=options, against=against or (), workers=count, show=True)
-    place = (opened.folder if whole else opened.place) / ("report" if split == "test" else f"report-{split}")
+    place = (opened.folder if _whole(opened, run) else opened.place) / (
+        "report" if split == "test" else f"report-{split}"
+    )
     page = write_report(results, opened, out or place)
     for metric in results.metrics():
         print(tables(results, metric))
     print(samples(results))
     print(f"results: {page.with_name('results.json')}\nreport:  {page}")
+
+
+def _options(opened: Run, named: str, shots: str | None, overrides: list[str] | None) -> Evaluation:
+    """The recipe's `evaluation` with what the command line changes of it; of one stage where that was named."""
+    from metanlp.config.load import changed
+
+    wanted = [*(overrides or []), *([f"shots=[{shots}]"] if shots else [])]
+    wanted += [] if _whole(opened, named) else [f"stages=[{opened.stage}]"]
+    return changed(opened.recipe.evaluation, *wanted, subject="evaluation")
+
+
+def _whole(opened: Run, named: str) -> bool:
+    """Whether a run was named, and not one of its stages."""
+    return Path(named).resolve() == opened.folder.resolve()
 
 
 def worker_count() -> int:

@@ -16,7 +16,7 @@ Registered = Any  # options of a registered class, which `build_recipe` has look
 class Train(Options):
     """How long, on what, and with which outer optimiser a stage trains."""
 
-    steps: int = Field(1000, ge=1, description="outer steps")
+    steps: int = Field(1000, ge=0, description="outer steps; 0: fast weights that nothing has prepared")
     meta_batch: int = Field(8, ge=1, description="episodes (tasks drawn) in an outer step, over all processes")
     support: int = Field(20, ge=0, description="support examples of an episode, dealt out over the inner steps")
     query: int = Field(4, ge=1, description="query examples of an episode")

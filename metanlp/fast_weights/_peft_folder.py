@@ -27,7 +27,7 @@ def write_adapter(folder: Path, fast: LoraWeights, weights: Weights, base: str) 
         target_modules=sorted(fast.targets),
         trainable_token_indices=_indices(fast) or None,
         base_model_name_or_path=base,
-        task_type="SEQ_2_SEQ_LM",
+        task_type=fast.problem,
         inference_mode=True,
     )
     config.save_pretrained(str(folder))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from metanlp.fast_weights._stacked_rows import Rows
     from metanlp.weights import Weights
 
-QUERY_AND_VALUE = ("q", "v", "q_proj", "v_proj", "query", "value")
+QUERY_AND_VALUE = ("q", "v", "q_proj", "v_proj", "query", "value", "query_key_value", "qkv_proj")
 
 
 @FAST_WEIGHTS.register("lora")
@@ -53,8 +53,10 @@ class Lora(Options):
             names = sorted(
                 {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
             )
+            other = any(type(module).__name__ == "Conv1D" for module in model.modules())
+            more = "; this model's other layers are Conv1D, as GPT-2's, which get no adapters" if other else ""
             raise UserError(
-                f"fast_weights.targets {missing or targets} are no linear layers here; there are {', '.join(names)}"
+                f"fast_weights.targets {missing or targets} are no linear layers here; there are {', '.join(names)}{more}"
             )
         model.requires_grad_(False)
         layers: dict[str, StackedLinear] = {}
@@ -62,7 +64,9 @@ class Lora(Options):
             linear: Any = model.get_submodule(place)
             layers[place] = StackedLinear(linear, self.r, self.alpha / self.r, self.init, (seed, index))
             put_in_place(model, place, layers[place])
-        return LoraWeights(self, layers, targets, attach_rows(model, new_rows) if new_rows else [])
+        rows = attach_rows(model, new_rows) if new_rows else []
+        encodes = getattr(getattr(model, "config", None), "is_encoder_decoder", True)
+        return LoraWeights(self, layers, targets, rows, "SEQ_2_SEQ_LM" if encodes else "CAUSAL_LM")
 
 
 def row_name(place: str) -> str:
@@ -81,14 +85,19 @@ def _linears(model: nn.Module, targets: list[str]) -> list[str]:
 
 
 class LoraWeights:
-    """The adapters of a model. `parameters` are the slow ones, named as PEFT names them."""
+    """The adapters of a model. `parameters` are the slow ones, named as PEFT names them, and `problem` is PEFT's task type."""
 
     stackable = Lora.stackable
 
     def __init__(
-        self, options: Lora, layers: dict[str, StackedLinear], targets: list[str], rows: Sequence[Rows] = ()
+        self,
+        options: Lora,
+        layers: dict[str, StackedLinear],
+        targets: list[str],
+        rows: Sequence[Rows],
+        problem: str,
     ) -> None:
-        self.options, self.layers, self.targets = options, layers, targets
+        self.options, self.layers, self.targets, self.problem = options, layers, targets, problem
         self.rows = {row_name(each.places[0]): each for each in rows}
         self.parameters: dict[str, nn.Parameter] = {}
         for place, layer in layers.items():

@@ -51,6 +51,30 @@ def test_adapt_measures_on_queries_and_does_not_learn_from_them(metanlp_: Metanl
     assert facts["scores"]["chrF"]["examples"] == 5
 
 
+def test_tune_prints_what_it_chose_and_keeps_it(metanlp_: Metanlp, home: Path) -> None:
+    stage = home / "runs" / "two" / "start"
+    options = ["--workers", "1", "--shots", "0,2", "--set", "queries=2"]
+    done = metanlp_("tune", stage, *options, "--rates", "1e-3,0.01", "--steps", "1,2")
+    assert done.code == 0
+    told = json.loads((stage / "tuned.json").read_text())
+    (choice,) = told["choices"]
+    assert choice["shots"] == 2
+    assert {(one["learning_rate"], one["steps"]) for one in choice["tried"]} == {
+        (r, s) for r in (1e-3, 1e-2) for s in (1, 2)
+    }
+    assert done.out.splitlines()[1].split()[:4] == [
+        "start",
+        "2",
+        f"{choice['best']['learning_rate']:g}",
+        str(choice["best"]["steps"]),
+    ]
+    (stage / "tuned.json").unlink()
+    for wrong in ("--rates=1e-3,fast", "--steps=0,1"):
+        done = metanlp_("tune", stage, *options, wrong)
+        assert done.code == 2
+        assert "numbers above 0, separated by commas" in done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

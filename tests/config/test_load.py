@@ -85,7 +85,7 @@ def test_every_mistake_at_once() -> None:
     raw["backbone"] = {"kind": "tiny", "widht": 3, "heads": "many"}
     raw["fast_weights"] = "loar"
     raw["stages"]["meta"]["algorithm"] = {"kind": "fomaml", "inner_step": 3}
-    raw["stages"]["meta"]["train"]["steps"] = 0
+    raw["stages"]["meta"]["train"]["steps"] = -1
     with pytest.raises(UserError) as caught:
         build_recipe(raw)
     text = str(caught.value)
@@ -100,7 +100,7 @@ def test_every_mistake_at_once() -> None:
         "did you mean 'lora'",
         "algorithm 'fomaml' has no option 'inner_step'; it takes",
         "did you mean 'inner_steps'",
-        "stages.meta.train.steps is 0",
+        "stages.meta.train.steps is -1",
     ):
         assert part in text, part
 

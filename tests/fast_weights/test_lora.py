@@ -122,3 +122,12 @@ def test_tasks_do_not_meet() -> None:
         torch.testing.assert_close(losses[task], others[task], rtol=0, atol=1e-12)
         for name in grads:
             torch.testing.assert_close(grads[name][task], other_grads[name][task], rtol=0, atol=1e-12)
+
+
+def test_a_model_of_other_layers_says_so() -> None:
+    """GPT-2's are no linear layers."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=40, n_embd=16, n_layer=1, n_head=2))
+    with pytest.raises(UserError, match="there are lm_head; this model's other layers are Conv1D, as GPT-2's"):
+        Lora().attach(model, 0)
