@@ -72,11 +72,7 @@ print(tokenizer.decode(written, skip_special_tokens=True))
 assert "metanlp" not in sys.modules
 """
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "backbone")],
-        capture_output=True,
-        check=True,
-        timeout=120,
-        text=True,
+        [sys.executable, "-c", code, str(tmp_path / "backbone")], capture_output=True, check=True, timeout=120, text=True
     )
     assert done.stdout.strip() == backbone.generate([[Prompt("the one")]], max_new_tokens=9)[0][0]
 
