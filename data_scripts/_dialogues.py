@@ -15,6 +15,7 @@ from metanlp.errors import UserError
 
 LONGEST = 2_000  # characters of a line; metanlp lists longer ones as rejected
 MANY = 10  # dialogues to learn from, beside one to be judged on
+_SILENCE = re.compile(r"__ ?SILENCE ?__")  # ConvAI2's, where the other one opens the dialogue
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -72,7 +73,12 @@ class People(common.Folder):
         A conversation belongs to the most held-out split of those who take part in it, and to them alone: what a test
         person says is in no other split, not even as what somebody was told.
         """
+        seen: set[str] = set()
         for conversation in conversations:
+            if conversation.id in seen:
+                self.dropped["conversations that the source has twice"] += 1
+                continue
+            seen.add(conversation.id)
             here = {speaker: persons[speaker] for speaker in conversation.people if speaker in persons}
             home = max((person.split for person in here.values()), key=common.SPLITS.index, default="train")
             for speaker, person in here.items():
@@ -139,8 +145,9 @@ def as_jsonl(replies: Iterable[Reply]) -> str:
 
 
 def as_line(text: str) -> str:
-    """`text` on one line, without control characters."""
-    return common.clean(_CONTROL.sub(" ", text))
+    """`text` on one line, without control characters; "" where it stands for nothing said."""
+    line = common.clean(_CONTROL.sub(" ", text))
+    return "" if _SILENCE.fullmatch(line) else line
 
 
 def replies_of(conversation: Conversation, person: str, history: int) -> Iterator[Reply]:

@@ -22,7 +22,8 @@ def is_discord(raw: Any) -> bool:
 
 def read_discord(raw: Any, dropped: Counter[str]) -> Chat:
     """A JSON export. Somebody's nickname on the server is their name, if they have one."""
-    messages, names = [], set()
+    messages: list[Message] = []
+    names: set[str] = set()
     for each in raw["messages"]:
         author = each["author"]
         names |= {
@@ -34,15 +35,17 @@ def read_discord(raw: Any, dropped: Counter[str]) -> Chat:
             messages.append(Message(iso_time(each["timestamp"]), author.get("nickname") or author["name"], words))
         else:
             dropped["pictures, other files, and messages that were deleted"] += 1
-    return Chat(messages, names)
+    return Chat(messages, frozenset(names))
 
 
 def read_discord_text(text: str, dropped: Counter[str]) -> Chat:
     """A plain text export: a line with time and author, then what they wrote."""
-    body = re.split(rf"^{RULE}=*$", text.replace("\r\n", "\n"), flags=re.MULTILINE)[2]
+    _, _, *body, _, _ = re.split(
+        rf"^{RULE}=*$", text.replace("\r\n", "\n"), flags=re.MULTILINE
+    )  # somebody may have drawn one
     stamps, speakers, texts = [], [], []
     kept = False  # whether lines are what somebody wrote, and no list of attachments
-    for line in body.split("\n"):
+    for line in RULE.join(body).split("\n"):
         if found := _HEAD.fullmatch(line):
             stamps.append(found.groups()[:7])
             speakers.append(re.sub(r"#\d{4}$", "", found[8]))

@@ -25,7 +25,7 @@ class Chat(NamedTuple):
     """One export's messages, in order, and names in it besides those of the speakers."""
 
     messages: list[Message]
-    names: set[str] = set()
+    names: frozenset[str] = frozenset()
 
 
 def times_of(stamps: Sequence[Stamp]) -> list[datetime]:

@@ -27,6 +27,7 @@ import typer
 from data_scripts import _dialogues as dialogues
 from data_scripts import _output as output
 from data_scripts import _sources as sources
+from metanlp.errors import UserError
 
 PACKAGE, VERSION = "chitchat-dataset", "0.9.0"
 HELD_OUT = {"test": 50, "valid": 20}  # people
@@ -35,7 +36,10 @@ FROM, TO = dialogues.MANY + 1, 40  # how many dialogues someone has who may be h
 
 def read(root: Path) -> list[dialogues.Conversation]:
     """The conversations in which anybody answers, in order of time."""
-    raw = sources.read_json(root / "chitchat_dataset" / "dataset.json")
+    path = root / "chitchat_dataset" / "dataset.json"
+    if not path.is_file():
+        raise UserError(f"--from {root}: there is no {path}")
+    raw = sources.read_json(path)
     found = []
     for name, conversation in raw.items():
         messages = [message for messages in conversation["messages"] for message in messages]

@@ -10,14 +10,13 @@ from typing import Any
 from metanlp.config import Recipe
 from metanlp.data.collection import TaskCollection
 from metanlp.data.leaks import find_leaks
-from metanlp.data.sampler import EpisodeSampler, columns_of, shortages
+from metanlp.data.sampler import EpisodeSampler, columns_of, few_shots, shortages
 from metanlp.errors import Problems, UserError
 from metanlp.masks import about_masks
 from metanlp.run import Run
 from metanlp.tokens import about_cuts, cuts_of
 
 SHOWN = 5  # leaks and shortages named, of each kind
-VALIDATION = 16  # shots of a measurement while training
 FLOPS = 1e11  # a second on one CPU core or so, for a rough time
 
 
@@ -48,7 +47,8 @@ def _about(collection: TaskCollection) -> Iterator[str]:
         sizes = split.sizes
         smallest, largest = (int(sizes.min()), int(sizes.max())) if len(split) else (0, 0)
         counts = f"{len(split):6,} tasks, {int(sizes.sum()):10,} examples"
-        yield f"  {split.split:5} {counts}, {smallest:,} to {largest:,} a task"
+        together = f", in {int(split.groups.sum()):,} dialogues" if split.grouped else ""
+        yield f"  {split.split:5} {counts}, {smallest:,} to {largest:,} a task{together}"
     if "test" not in collection.splits:
         yield "  warning: there is no split test, which `metanlp evaluate` measures on unless --split says otherwise"
     if collection.rejected:
@@ -74,7 +74,8 @@ def _check_episodes(recipe: Recipe, collection: TaskCollection, problems: Proble
                 "set it to 0"
             )
         else:
-            short = shortages(collection.splits["valid"], VALIDATION)
+            valid = collection.splits["valid"]
+            short = shortages(valid, few_shots(valid))
             _add_some(problems, [f"valid: {text} (train.validate_every)" for text in short], "valid task")
     return drawable
 
