@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from backbones.causal_models import save_causal
 
-from metanlp.checkpoint import Checkpoint, save_checkpoint
+from metanlp.adaptation import FACTS, adaptation_folder
+from metanlp.checkpoint import Checkpoint, commit, save_checkpoint
 from metanlp.config.load import build_recipe
 from metanlp.config.yaml import write_yaml
 from metanlp.run import Run
+from metanlp.saving import save_weights
 from metanlp.weights import Weights
 
 
@@ -30,6 +33,21 @@ def make_talker(folder: Path, *overrides: str) -> Path:
     slow = run.build("cpu").learner.slow()
     save_checkpoint(run.checkpoints, Checkpoint({"slow": slow}, {"step": 0, "passes": 0, "seconds": 0.0}))
     return folder
+
+
+def invent(folder: Path, *names: str) -> None:
+    """Adaptations of the run in `folder`, of random weights."""
+    run = Run.open(folder)
+    parts = run.trained("cpu")
+    for seed, name in enumerate(names):
+        weights = invented(parts.learner.spread(1), seed)
+        facts = {"name": name, "run_id": run.id, "task_info": {}, "examples": 1, "steps": 1, "choice": "invented"}
+
+        def write(place: Path, weights: Weights = weights, facts: dict[str, Any] = facts) -> None:
+            save_weights(place, run, parts, weights)
+            (place / FACTS).write_text(json.dumps(facts))
+
+        commit(adaptation_folder(run, name), write)
 
 
 def invented(start: Weights, seed: int) -> Weights:

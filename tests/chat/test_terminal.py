@@ -83,13 +83,14 @@ def test_in_a_terminal_the_chat_goes_on_while_learning(talker: Path, tmp_path: P
     def until(wanted: str, typed: bytes = b"") -> None:
         """Read on until that has been seen, typing `typed` every second; what comes after it is kept for the next one."""
         nonlocal seen
-        end = time.monotonic() + 100
+        end, last = time.monotonic() + 100, 0.0
         while wanted not in plain(seen):
             assert time.monotonic() < end, plain(seen)
             if select.select([main], [], [], 1)[0]:
                 seen += os.read(main, 65536).decode(errors="replace")
-            elif typed:
+            if typed and time.monotonic() - last > 1:
                 os.write(main, typed)
+                last = time.monotonic()
         seen = plain(seen).partition(wanted)[2]
 
     try:

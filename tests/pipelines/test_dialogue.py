@@ -10,16 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-from talker import invented, make_talker
+from talker import invent, make_talker
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import metanlp
-from metanlp.adaptation import FACTS, adaptation_folder
-from metanlp.checkpoint import commit
+from metanlp.adaptation import adaptation_folder
 from metanlp.errors import UserError
 from metanlp.pipelines.dialogue import DialoguePipeline
 from metanlp.run import Run
-from metanlp.saving import save_weights
 
 NAMES = ["one", "two", None]
 
@@ -43,17 +41,7 @@ CHATS = [
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = make_talker(tmp_path_factory.mktemp("run"))
-    opened = Run.open(folder)
-    parts = opened.trained("cpu")
-    for seed, name in enumerate(NAMES[:2]):
-        weights = invented(parts.learner.spread(1), seed)
-        facts = {"name": name, "run_id": opened.id, "task_info": {}, "examples": 1, "steps": 1, "choice": "invented"}
-
-        def write(place: Path, weights: Any = weights, facts: Any = facts) -> None:
-            save_weights(place, opened, parts, weights)
-            (place / FACTS).write_text(json.dumps(facts))
-
-        commit(adaptation_folder(opened, str(name)), write)
+    invent(folder, "one", "two")
     return folder
 
 
