@@ -74,8 +74,12 @@ def measure(asked: argparse.Namespace, work: str, side: str) -> dict[str, Any]:
         torch.set_num_threads(asked.threads)
     if work == "ceiling":
         return {name: ceiling(getattr(torch, name)) for name in ("float32", "bfloat16")}
+    from transformers.utils import logging
+
     from metanlp.run import Run
 
+    logging.set_verbosity_error()  # transformers warns of an end mark that is none
+    logging.disable_progress_bar()
     run = Run.open(asked.run)
     parts = run.trained()
     weights = sum(parameter.numel() for parameter in parts.backbone.model.parameters())
