@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
-from typing import NamedTuple
+from itertools import groupby, islice
+from typing import Any, NamedTuple
 
 from data_scripts import _common as common
 from metanlp.errors import UserError
 
 LONGEST = 2_000  # characters of a line; metanlp lists longer ones as rejected
 MANY = 10  # dialogues to learn from, beside one to be judged on
+_SILENCE = re.compile(r"__ ?SILENCE ?__")  # ConvAI2's, where the other one opens the dialogue
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -26,6 +28,14 @@ class Conversation(NamedTuple):
     @property
     def people(self) -> list[str]:
         return list(dict.fromkeys(speaker for speaker, _ in self.messages))
+
+
+class Person(NamedTuple):
+    """Someone who is a task: where, under which name, and what collection.yaml tells of them."""
+
+    split: str
+    name: str
+    info: dict[str, Any]
 
 
 class Reply(NamedTuple):
@@ -57,24 +67,27 @@ class People(common.Folder):
                 seen.add(each)
                 known.append(each)
 
-    def add_all(
-        self, conversations: Iterable[Conversation], splits: Mapping[str, str], names: Mapping[str, str], history: int
-    ) -> None:
-        """The replies of all who have a split (person -> split), under their task's name.
+    def add_all(self, conversations: Iterable[Conversation], persons: Mapping[str, Person], history: int) -> None:
+        """The replies of all speakers who are a Person.
 
         A conversation belongs to the most held-out split of those who take part in it, and to them alone: what a test
         person says is in no other split, not even as what somebody was told.
         """
+        seen: set[str] = set()
         for conversation in conversations:
-            homes = {person: splits.get(person, "train") for person in conversation.people}
-            home = max(homes.values(), key=common.SPLITS.index, default="train")
-            for person in conversation.people:
-                if person not in splits:
-                    continue
-                if homes[person] == home:
-                    self.add(home, names[person], replies_of(conversation, person, history))
+            if conversation.id in seen:
+                self.dropped["conversations that the source has twice"] += 1
+                continue
+            seen.add(conversation.id)
+            here = {speaker: persons[speaker] for speaker in conversation.people if speaker in persons}
+            home = max((person.split for person in here.values()), key=common.SPLITS.index, default="train")
+            for speaker, person in here.items():
+                if person.split == home:
+                    self.add(home, person.name, replies_of(conversation, speaker, history))
+                    if person.info:
+                        self.info[person.name] = person.info
                 else:
-                    self.dropped[f"dialogues of a {homes[person]} person with one of {home}"] += 1
+                    self.dropped[f"dialogues of a {person.split} person with one of {home}"] += 1
 
     def drop_small(self, least: int) -> None:
         """Leave out people with fewer dialogues."""
@@ -111,13 +124,30 @@ class People(common.Folder):
             yield split, len(tasks), len(different), replies, sum(count > MANY for count in talks)
 
 
+def talks_of(conversations: Iterable[Conversation]) -> Counter[str]:
+    """In how many conversations everybody replies."""
+    return Counter(
+        person
+        for conversation in conversations
+        for person in conversation.people
+        if any(replies_of(conversation, person, 1))
+    )
+
+
+def hold_out(people: Iterable[str], counts: Mapping[str, int], seed: int) -> dict[str, str]:
+    """Person -> split, of so many people for each split, drawn by the seed."""
+    drawn = iter(common.shuffled(people, seed, "people"))
+    return {person: split for split, count in counts.items() for person in islice(drawn, count)}
+
+
 def as_jsonl(replies: Iterable[Reply]) -> str:
     return "".join(json.dumps(reply._asdict(), ensure_ascii=False) + "\n" for reply in replies)
 
 
 def as_line(text: str) -> str:
-    """`text` on one line, without control characters."""
-    return common.clean(_CONTROL.sub(" ", text))
+    """`text` on one line, without control characters; "" where it stands for nothing said."""
+    line = common.clean(_CONTROL.sub(" ", text))
+    return "" if _SILENCE.fullmatch(line) else line
 
 
 def replies_of(conversation: Conversation, person: str, history: int) -> Iterator[Reply]:

@@ -60,6 +60,20 @@ def replace(out: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def write_file(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    path = path.expanduser().resolve()
+    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_text(text, encoding="utf-8", newline="\n")
+        fresh.replace(path)
+    except OSError as error:
+        raise UserError(f"--out {path}: cannot be written: {error.strerror}") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
 def _fill(folder: Path, collection: Folder) -> None:
     for split in SPLITS:
         (folder / split).mkdir()

@@ -18,9 +18,9 @@ from typing import IO, Any
 from metanlp.errors import Problems, UserError
 
 
-def local_copy(given: Path, name: str) -> Path:
-    """The file that --from means: itself, or the copy called `name` (.tsv.gz or .tsv) in that folder."""
-    tries = [given / f"{name}.tsv.gz", given / f"{name}.tsv"] if given.is_dir() else [given]
+def local_copy(given: Path, name: str, kind: str = "tsv") -> Path:
+    """The file that --from means: itself, or the copy called `name` (.tsv.gz or .tsv, by kind) in that folder."""
+    tries = [given / f"{name}.{kind}.gz", given / f"{name}.{kind}"] if given.is_dir() else [given]
     for path in tries:
         if path.is_file():
             return path
@@ -45,6 +45,21 @@ def read_rows(path: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
     except (OSError, EOFError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     problems.raise_if_any()
+
+
+def read_objects(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file with one JSON object a line; UserError naming the first line that is none."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                found = json.loads(line)
+                if not isinstance(found, dict):
+                    raise UserError(f"{path}, line {number}: not a JSON object")
+                yield found
+    except ValueError as error:
+        raise UserError(f"{path}: not UTF-8 with a JSON object a line: {error}") from None
+    except (OSError, EOFError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
 
 
 @contextmanager
@@ -158,6 +173,6 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UserError(f"--from {path.parent}: there is no {path} that can be read ({error.strerror})") from None
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise UserError(f"{path} is not JSON: {error}") from None

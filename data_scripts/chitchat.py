@@ -18,17 +18,16 @@ if __name__ == "__main__":
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from data_scripts import _common as common
 from data_scripts import _dialogues as dialogues
 from data_scripts import _output as output
 from data_scripts import _sources as sources
+from metanlp.errors import UserError
 
 PACKAGE, VERSION = "chitchat-dataset", "0.9.0"
 HELD_OUT = {"test": 50, "valid": 20}  # people
@@ -37,34 +36,16 @@ FROM, TO = dialogues.MANY + 1, 40  # how many dialogues someone has who may be h
 
 def read(root: Path) -> list[dialogues.Conversation]:
     """The conversations in which anybody answers, in order of time."""
-    raw = sources.read_json(root / "chitchat_dataset" / "dataset.json")
+    path = root / "chitchat_dataset" / "dataset.json"
+    if not path.is_file():
+        raise UserError(f"--from {root}: there is no {path}")
+    raw = sources.read_json(path)
     found = []
     for name, conversation in raw.items():
         messages = [message for messages in conversation["messages"] for message in messages]
         said = [(message["sender"], message["text"]) for message in messages]
         found.append((min((message["timestamp"] for message in messages), default=""), name, said))
     return [dialogues.Conversation(name, said) for _, name, said in sorted(found)]
-
-
-def talks_of(conversations: Sequence[dialogues.Conversation]) -> Counter[str]:
-    """In how many conversations everybody replies."""
-    return Counter(
-        person
-        for conversation in conversations
-        for person in conversation.people
-        if any(dialogues.replies_of(conversation, person, 1))
-    )
-
-
-def splits_of(talks: Counter[str], seed: int) -> dict[str, str]:
-    """Person -> split, of those who are kept."""
-    fit = common.shuffled((person for person, count in talks.items() if FROM <= count <= TO), seed, "people")
-    splits = dict.fromkeys(talks, "train")
-    first = 0
-    for split, count in HELD_OUT.items():
-        splits |= dict.fromkeys(fit[first : first + count], split)
-        first += count
-    return splits
 
 
 def build(root: Path, messages: int, least: int, history: int, seed: int) -> dialogues.People:
@@ -81,10 +62,14 @@ def build(root: Path, messages: int, least: int, history: int, seed: int) -> dia
     )
     conversations = read(root)
     said: Counter[str] = Counter(speaker for conversation in conversations for speaker, _ in conversation.messages)
-    talks = Counter({person: count for person, count in talks_of(conversations).items() if said[person] >= messages})
+    talks = Counter(
+        {person: count for person, count in dialogues.talks_of(conversations).items() if said[person] >= messages}
+    )
     people.dropped[f"people with fewer than {messages} messages, or who answered nobody"] = len(said) - len(talks)
-    names = {person: person.split("-")[0] for person in talks}
-    people.add_all(conversations, splits_of(talks, seed), names, history)
+    fit = [person for person, count in talks.items() if FROM <= count <= TO]
+    splits = dict.fromkeys(talks, "train") | dialogues.hold_out(fit, HELD_OUT, seed)
+    persons = {person: dialogues.Person(split, person.split("-")[0], {}) for person, split in splits.items()}
+    people.add_all(conversations, persons, history)
     people.drop_small(least)
     return people
 

@@ -71,9 +71,9 @@ WITH_PEFT = """With plain PEFT:
 
 ```python
 from peft import PeftModel
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import {auto}, AutoTokenizer
 
-model = AutoModelForSeq2SeqLM.from_pretrained("{base}")
+model = {auto}.from_pretrained("{base}")
 model = PeftModel.from_pretrained(model, "this folder, or its name on the Hub")
 tokenizer = AutoTokenizer.from_pretrained("{base}"){target}
 ```"""
@@ -81,9 +81,9 @@ tokenizer = AutoTokenizer.from_pretrained("{base}"){target}
 WITH_TRANSFORMERS = """With plain transformers:
 
 ```python
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import {auto}, AutoTokenizer
 
-model = AutoModelForSeq2SeqLM.from_pretrained("this folder, or its name on the Hub")
+model = {auto}.from_pretrained("this folder, or its name on the Hub")
 tokenizer = AutoTokenizer.from_pretrained("this folder, or its name on the Hub"){target}
 ```"""
 WITH_TARGET = """  # of what is read
@@ -143,7 +143,8 @@ def _plain(run: Run, parts: Parts, adapter: bool) -> str:
     where = base if adapter else "this folder, or its name on the Hub"
     two = parts.backbone.target_tokenizer is not parts.backbone.tokenizer
     target = WITH_TARGET.format(where=where, folder=TARGET) if two else ""
-    return (WITH_PEFT if adapter else WITH_TRANSFORMERS).format(base=base, target=target)
+    auto = "AutoModelForSeq2SeqLM" if parts.backbone.model.config.is_encoder_decoder else "AutoModelForCausalLM"
+    return (WITH_PEFT if adapter else WITH_TRANSFORMERS).format(base=base, target=target, auto=auto)
 
 
 def _scores(made: Adaptation) -> str:

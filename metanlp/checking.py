@@ -10,18 +10,18 @@ from typing import Any
 from metanlp.config import Recipe
 from metanlp.data.collection import TaskCollection
 from metanlp.data.leaks import find_leaks
-from metanlp.data.sampler import EpisodeSampler, columns_of, shortages
+from metanlp.data.sampler import EpisodeSampler, columns_of, few_shots, shortages
 from metanlp.errors import Problems, UserError
+from metanlp.masks import about_masks
 from metanlp.run import Run
 from metanlp.tokens import about_cuts, cuts_of
 
 SHOWN = 5  # leaks and shortages named, of each kind
-VALIDATION = 16  # shots of a measurement while training
 FLOPS = 1e11  # a second on one CPU core or so, for a rough time
 
 
-def check_recipe(recipe: Recipe, name: str) -> str:
-    """What was found, line by line. Raises UserError with all problems where there are any."""
+def check_recipe(recipe: Recipe, name: str, *, show_mask: bool = False, colour: bool = False) -> str:
+    """What was found, line by line, with some examples' masks where asked for. UserError with all problems there are."""
     problems = Problems(f"recipe {name}")
     task: Any = recipe.task
     collection: TaskCollection = task.load()
@@ -34,7 +34,7 @@ def check_recipe(recipe: Recipe, name: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 run = Run.create(recipe, Path(folder) / "check")
-                lines += _about_model(run)
+                lines += _about_model(run, show_mask, colour)
             except UserError as error:
                 problems.add(str(error))
     problems.raise_if_any()
@@ -47,7 +47,8 @@ def _about(collection: TaskCollection) -> Iterator[str]:
         sizes = split.sizes
         smallest, largest = (int(sizes.min()), int(sizes.max())) if len(split) else (0, 0)
         counts = f"{len(split):6,} tasks, {int(sizes.sum()):10,} examples"
-        yield f"  {split.split:5} {counts}, {smallest:,} to {largest:,} a task"
+        together = f", in {int(split.groups.sum()):,} dialogues" if split.grouped else ""
+        yield f"  {split.split:5} {counts}, {smallest:,} to {largest:,} a task{together}"
     if "test" not in collection.splits:
         yield "  warning: there is no split test, which `metanlp evaluate` measures on unless --split says otherwise"
     if collection.rejected:
@@ -73,7 +74,8 @@ def _check_episodes(recipe: Recipe, collection: TaskCollection, problems: Proble
                 "set it to 0"
             )
         else:
-            short = shortages(collection.splits["valid"], VALIDATION)
+            valid = collection.splits["valid"]
+            short = shortages(valid, few_shots(valid))
             _add_some(problems, [f"valid: {text} (train.validate_every)" for text in short], "valid task")
     return drawable
 
@@ -109,7 +111,7 @@ def _counted(count: int, thing: str) -> str:
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
-def _about_model(run: Run) -> Iterator[str]:
+def _about_model(run: Run, show_mask: bool, colour: bool) -> Iterator[str]:
     """What is known before any stage is trained: each one's fast weights, on the backbone's own weights."""
     parts = run.build("cpu", untrained=True)
     weights = sum(weight.numel() for weight in parts.learner.model.parameters())
@@ -117,6 +119,8 @@ def _about_model(run: Run) -> Iterator[str]:
     yield f"backbone: {type(parts.learner.model).__name__}, {weights / 1e6:,.2f}M weights{new}"
     found = cuts_of(run, parts)
     yield from about_cuts(found)
+    if show_mask:
+        yield from about_masks(run, parts, colour)
     multiplied = weights - _looked_up(parts.learner.model)
     built = run.fast_weights
     for name, stage in run.recipe.stages.items():

@@ -1,4 +1,4 @@
-"""Scores with their signatures, and what chance alone would do to them. All scores are 0..100."""
+"""Scores of texts with their signatures, 0..100, and what chance alone would do to any scores."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from metanlp.data.seeds import Draws
+from metanlp.diversity import DISTINCT, SIGNATURE, distinct
 from metanlp.errors import UserError, did_you_mean
 
-METRICS = ("chrF", "chrF++", "BLEU", "TER", "exact_match")
-LOWER_IS_BETTER = ("TER",)
+METRICS = ("chrF", "chrF++", "BLEU", "TER", "exact_match")  # of texts against one reference each
+PERPLEXITY, WHO_IS_IT = "perplexity", "who_is_it"  # of the real targets
+CONSISTENCY = "C"  # with what is known of a person
+LOWER_IS_BETTER = ("TER", PERPLEXITY)
 
 _RESAMPLES = 2_000
 _CELLS = 1 << 22  # resampled items held at once
@@ -50,11 +53,13 @@ class Comparison:
 
 
 def score(metric: str, predictions: Sequence[str], references: Sequence[str]) -> Score:
-    """The score of a corpus against one reference each.
+    """The score of a corpus against one reference each, or (distinct-n) of itself.
 
     Raises UserError for an unknown metric, and ValueError where the numbers of texts differ or are 0:
     sacreBLEU would score 3 predictions against 1 reference as 100.
     """
+    if metric in DISTINCT:
+        return Score(metric, distinct(metric, predictions), SIGNATURE.format(metric=metric))
     return _Scorer(metric, predictions, references).score()
 
 
@@ -112,7 +117,8 @@ class _Scorer:
 
     def __init__(self, metric: str, predictions: Sequence[str], references: Sequence[str]) -> None:
         if metric not in METRICS:
-            raise UserError(f"no metric {metric!r}{did_you_mean(metric, METRICS)}; there are {', '.join(METRICS)}")
+            known = (*METRICS, *DISTINCT)
+            raise UserError(f"no metric {metric!r}{did_you_mean(metric, known)}; there are {', '.join(known)}")
         if len(predictions) != len(references) or not predictions:
             counts = f"{len(predictions)} predictions and {len(references)} references"
             raise ValueError(f"{metric}: {counts}; there must be as many of both, and some")

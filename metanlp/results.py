@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metanlp.metrics import bootstrap_interval, paired_bootstrap, score, sentence_bootstrap
+from metanlp.config.recipe import Evaluation
+from metanlp.metrics import METRICS, Score, bootstrap_interval, paired_bootstrap, score, sentence_bootstrap
 
 OF_OTHERS = "chrF of others"  # the metric of what adapting costs other tasks
+PROMPTED = (
+    "zero-shot prompted"  # how stages are called that are none: the untrained backbone, shown something in the prompt
+)
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """One task's outputs at one number of shots, from one stage."""
+    """What was found of one task at one number of shots, from one stage: texts to be scored, and scores of other things."""
 
     stage: str  # "meta", or "RUN/meta" for a stage of another run
     algorithm: str
@@ -27,7 +31,8 @@ class Predicted:
     seconds: float  # to adapt
     sources: list[str]
     references: list[str]
-    predictions: list[str]
+    predictions: list[str]  # empty where no metric asks for texts
+    measured: list[Score] = field(default_factory=list)  # what is no comparison of texts, as the perplexity
     other_references: list[str] = field(default_factory=list)  # of training tasks, where it was asked what they lose
     other_predictions: list[str] = field(default_factory=list)
 
@@ -36,8 +41,8 @@ class Predicted:
 class Row:
     """One number with its 95% interval: of a task (over its sentences), or over `tasks` of them (`task` None: their mean).
 
-    `value`, `low` and `high` are 0 to 100. `passes` counts the forward and backward passes of one example that
-    training took, the stages before it included.
+    Scores of texts are 0 to 100. `passes` counts the forward and backward passes of one example that training took, the
+    stages before it included.
     """
 
     collection: str
@@ -48,7 +53,7 @@ class Row:
     seed: int | None  # None: the mean over seeds
     metric: str
     value: float
-    low: float | None  # None: one task alone tells nothing of others
+    low: float | None  # None: one task alone tells nothing of others, and no sentence decides its perplexity alone
     high: float | None
     passes: int
     signature: str
@@ -81,6 +86,7 @@ class Results:
     comparisons: list[Comparison]
     predicted: list[Predicted]
     environment: dict[str, Any]
+    asked: dict[str, Any]  # the options of the evaluation
 
     def overall(self, stage: str, shots: int, metric: str, tasks: Sequence[str] | None = None) -> Row:
         """The mean over all tasks that were measured at so many shots, or over those of `tasks` among them.
@@ -119,6 +125,7 @@ class Results:
         path = folder / "results.json"
         path.write_text(_json([asdict(row) for row in self.rows]), encoding="utf-8")
         compared: dict[str, Any] = {"split": self.split, "digest": self.digest, "environment": self.environment}
+        compared["asked"] = self.asked
         compared["comparisons"] = [asdict(comparison) for comparison in self.comparisons]
         (folder / "comparisons.json").write_text(_json(compared), encoding="utf-8")
         with (folder / "predictions.jsonl").open("w", encoding="utf-8") as file:
@@ -128,7 +135,7 @@ class Results:
 
 def results_of(
     predicted: Sequence[Predicted],
-    metrics: Sequence[str],
+    asked: Evaluation,
     baselines: Sequence[str],
     *,
     collection: str,
@@ -139,21 +146,39 @@ def results_of(
     """Score every prediction, put intervals to the numbers, and compare each stage with each of `baselines`."""
     rows: list[Row] = []
     for each in predicted:
-        measured = [(metric, metric, each.predictions, each.references) for metric in metrics]
-        if each.other_predictions:
-            measured.append((OF_OTHERS, "chrF", each.other_predictions, each.other_references))
-        for name, metric, predictions, references in measured:
-            scored = score(metric, predictions, references)
-            interval = sentence_bootstrap(metric, predictions, references, seed=each.seed)
+        for name, scored, low, high in _scores(each, asked.metrics):
             rows.append(
                 Row(
                     collection, each.stage, each.algorithm, each.task, each.shots, each.seed,
-                    name, scored.value, interval.low, interval.high, each.passes, scored.signature, 1,
+                    name, scored.value, low, high, each.passes, scored.signature, 1,
                 )
             )  # fmt: skip
     overall = [_over_tasks(group) for group in _grouped(rows).values()]
     comparisons = _comparisons(rows, baselines)
-    return Results(collection, digest, split, [*overall, *rows], comparisons, list(predicted), environment)
+    return Results(
+        collection, digest, split, [*overall, *rows], comparisons, list(predicted), environment, asked.dump()
+    )
+
+
+def _scores(each: Predicted, metrics: Sequence[str]) -> Iterator[tuple[str, Score, float | None, float | None]]:
+    """Name, score and interval of everything known of a task, in the order of `metrics`."""
+    measured = {found.metric: found for found in each.measured}
+    texts = {metric: (metric, each.predictions, each.references) for metric in metrics if metric not in measured}
+    if each.other_predictions:
+        texts[OF_OTHERS] = ("chrF", each.other_predictions, each.other_references)
+    for name in dict.fromkeys([*metrics, *measured, *texts]):
+        if name in measured:
+            yield name, measured[name], None, None
+        elif texts[name][1]:
+            metric, predictions, references = texts[name]
+            scored = score(metric, predictions, references)
+            interval = sentence_bootstrap(metric, predictions, references, each.seed) if metric in METRICS else None
+            yield name, scored, interval.low if interval else None, interval.high if interval else None
+
+
+def score_of(each: Predicted, metric: str) -> Score:
+    """What was found of a task by this metric."""
+    return next(scored for name, scored, _, _ in _scores(each, [metric]) if name == metric)
 
 
 Key = tuple[str, int, str]
@@ -191,7 +216,7 @@ def _comparisons(rows: Sequence[Row], baselines: Sequence[str]) -> list[Comparis
     found = []
     for (stage, shots, metric), own in groups.items():
         for baseline in baselines if stage not in baselines else ():
-            ours, theirs = _by_task(own), _by_task(groups[baseline, shots, metric])
+            ours, theirs = _by_task(own), _by_task(groups.get((baseline, shots, metric), []))
             tasks = sorted(ours.keys() & theirs.keys())
             pair = paired_bootstrap([ours[task] for task in tasks], [theirs[task] for task in tasks], seed=0)
             if pair is not None:

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 
 from metanlp.config.recipe import Adapting
 from metanlp.data.seeds import Draws, Shuffle
-from metanlp.data.types import Episode
+from metanlp.data.types import Episode, Example
 from metanlp.run import Parts, Run
 from metanlp.stacks import adapt_stack
 from metanlp.weights import Weights
@@ -35,7 +35,7 @@ def choose_steps(
     of examples must not overrule by chance what the recipe was tuned to.
     """
     most = adapting.steps
-    if len(episode.support) < FEWEST:
+    if len(episode.support) < FEWEST or len(_units(episode.support)) < 2:
         return most, {}, f"{most} steps, as the recipe says: too few examples to hold any out"
     folds = _folds(episode, run.recipe.seed)
     together = [replace(folds[0], query=[example for fold in folds for example in fold.query])]
@@ -53,17 +53,29 @@ def choose_steps(
 
 
 def _folds(episode: Episode, seed: int) -> list[Episode]:
-    """The examples with a part of them as queries, and as many such parts, without overlap, as it takes to hold out enough."""
-    examples = episode.support
-    size = min(MOST_AT_A_TIME, max(2, round(HELD_OUT * len(examples))))
-    count = min(MOST_FOLDS, -(-ENOUGH // size), len(examples) // size)
-    order = Shuffle(Draws(seed, "held out")).take(len(examples), len(examples))
+    """The examples with a part of them as queries, and as many such parts, without overlap, as it takes to hold out enough.
+
+    Examples of one group (a dialogue) are held out together: later replies have the earlier ones in their history.
+    """
+    units = _units(episode.support)
+    alone = len(units) == len(episode.support)
+    size = min(MOST_AT_A_TIME, max(2 if alone else 1, round(HELD_OUT * len(units))))
+    count = min(MOST_FOLDS, -(-ENOUGH // size), len(units) // size)
+    order = Shuffle(Draws(seed, "held out")).take(len(units), len(units))
     folds = []
     for start in range(0, count * size, size):
-        held_out = [examples[i] for i in order[start : start + size]]
-        learnt = [examples[i] for i in [*order[:start], *order[start + size :]]]
+        held_out = [example for i in order[start : start + size] for example in units[i]][:MOST_AT_A_TIME]
+        learnt = [example for i in [*order[:start], *order[start + size :]] for example in units[i]]
         folds.append(Episode(episode.task, episode.info, learnt, held_out, index=0))
     return folds
+
+
+def _units(examples: Sequence[Example]) -> list[list[Example]]:
+    """What is held out as a whole: the examples of a group, or one of none."""
+    units: dict[str | int, list[Example]] = {}
+    for place, example in enumerate(examples):
+        units.setdefault(example.group or place, []).append(example)
+    return list(units.values())
 
 
 def _adapted_scores(

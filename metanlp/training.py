@@ -18,7 +18,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 
 from metanlp.checkpoint import latest_checkpoint, save_checkpoint, verified
 from metanlp.config import Recipe
-from metanlp.data.sampler import EpisodeSampler, evaluation_episode
+from metanlp.data.sampler import EpisodeSampler, evaluation_episode, few_shots
 from metanlp.data.seeds import seed_of
 from metanlp.encoding import encode_episodes, prompts_of
 from metanlp.errors import Stopped, UserError, did_you_mean
@@ -29,7 +29,7 @@ from metanlp.run import Parts, Run
 from metanlp.saving import export, exported
 from metanlp.stacks import adapt_stack, check_adapting
 
-VALIDATION_SHOTS, VALIDATION_QUERIES, VALIDATION_STEPS = 16, 32, 10
+VALIDATION_QUERIES, VALIDATION_STEPS = 32, 10
 
 
 def meta_train(recipe: Recipe, folder: str | Path) -> Path:
@@ -129,9 +129,7 @@ def validation_losses(run: Run, parts: Parts) -> dict[str, float]:
     adapting = run.recipe.adapting_of(run.stage)
     before, after = [], []
     for name in split.names:
-        episode = evaluation_episode(
-            split, name, VALIDATION_SHOTS, run.recipe.seed, max_shots=VALIDATION_SHOTS, queries=VALIDATION_QUERIES
-        )
+        episode = evaluation_episode(split, name, few_shots(split), run.recipe.seed, queries=VALIDATION_QUERIES)
         query = parts.backbone.encode([prompts_of(run.recipe.task, episode, episode.query)]).to(parts.learner.device)
         adapted = adapt_stack(run, parts, [episode], adapting, VALIDATION_STEPS, seed=run.recipe.seed)
         before.append(float(parts.learner.losses(parts.learner.spread(1), query)))

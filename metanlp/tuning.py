@@ -9,9 +9,10 @@ from statistics import fmean
 from metanlp.config.recipe import Adapting, Evaluation
 from metanlp.data.sampler import columns_of
 from metanlp.errors import UserError
-from metanlp.evaluation import jobs_of, predict
+from metanlp.jobs import jobs_of, predict
 from metanlp.metrics import LOWER_IS_BETTER
 from metanlp.progress import progress
+from metanlp.results import score_of
 from metanlp.run import Run
 from metanlp.tuned import Candidate, Choice, keep_choices
 
@@ -45,7 +46,9 @@ def tune(
         if not each.finished():
             raise each.unfinished
     columns = columns_of(run.prepare().split(split), shots)
-    options = options.model_copy(update={"shots": shots, "seeds": options.seeds[:1], "others": 0})
+    metric = options.metrics[0]
+    alone = {"shots": shots, "seeds": options.seeds[:1], "metrics": [metric], "others": 0, "prompting": [], "nli": ""}
+    options = options.model_copy(update=alone)
     jobs = [
         job
         for stage, each in stages.items()
@@ -55,11 +58,7 @@ def tune(
     ]
     with progress(f"tuning on {split}", len(jobs), show=show) as advance:
         predicted = list(predict(jobs, split, options, workers, advance))
-    metric = options.metrics[0]
-    found: dict[tuple[str, int, str], float] = {
-        (each.stage, each.shots, each.task): run.recipe.task.score(metric, each.predictions, each.references).value
-        for each in predicted
-    }
+    found = {(each.stage, each.shots, each.task): score_of(each, metric).value for each in predicted}
     chosen = {}
     for stage, each in stages.items():
         zero = _label(stage, run.recipe.adapting_of(stage))

@@ -103,8 +103,9 @@ def test_the_walk_names_files_that_exist() -> None:
 
 
 def test_the_page_of_pipelines_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    """Every block of it, with a small run for RUN; not what asks pip or the Hub."""
+    """Every block of it, with small runs for RUN; not what asks pip or the Hub."""
     from makers import cipher, plain_recipe, write_collection
+    from talker import invent, make_talker
 
     from metanlp.__main__ import main
     from metanlp.config.load import build_recipe
@@ -127,19 +128,22 @@ def test_the_page_of_pipelines_works(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     for name in ("frisian", "quy", "zu"):
         metanlp("adapt", "RUN", "examples.tsv", "--name", name)
+    invent(make_talker(tmp_path / "TALK"), "anna", "ben")
     text, ran = page(ROOT / "docs" / "pipelines.md"), 0
     for language, block in re.findall(r"^```(\w+)\n(.*?)^```", text, re.S | re.M):
         if language == "python":
             lora = block.replace(
                 'model="RUN/meta/model"', 'model="RUN/meta/model", tokenizer="RUN/backbone", max_new_tokens=4'
             )
-            exec(compile(lora.replace('"RUN", ', '"RUN", max_new_tokens=4, '), "a block", "exec"), {})
+            short = lora.replace('"RUN", ', '"RUN", max_new_tokens=4, ')
+            code = block.replace('"RUN"', '"TALK"') if '"dialogue"' in block else short
+            exec(compile(code, "a block", "exec"), {})
             ran += 1
         for line in block.splitlines() if language == "bash" else ():
             if line.startswith("metanlp ") and "anna/" not in line:
                 metanlp(*shlex.split(line)[1:])
                 ran += 1
-    assert ran == 7
+    assert ran == 8
     assert Path("words.new.tsv").read_text().splitlines()[0] == "id\tenglish\tfrisian"
     assert "fuzzy" in Path("messages.new.po").read_text()
     assert Path("quechua/README.md").is_file()

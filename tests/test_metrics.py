@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF, TER
 
+from metanlp.config.recipe import Metric
+from metanlp.diversity import DISTINCT
 from metanlp.errors import UserError
 from metanlp.metrics import (
+    LOWER_IS_BETTER,
     METRICS,
+    PERPLEXITY,
+    WHO_IS_IT,
     Comparison,
     _t_quantile,
     bootstrap_interval,
@@ -58,6 +64,11 @@ def test_lengths_must_agree(metric: str) -> None:
         with pytest.raises(ValueError, match="there must be as many of both"):
             sentence_bootstrap(metric, predictions, references, seed=0)
     assert score(metric, ["a b c d e f"], ["a b c d e f"]).value == pytest.approx(0 if metric == "TER" else 100)
+
+
+def test_a_recipe_may_ask_for_all_of_them() -> None:
+    assert set(get_args(Metric)) == {*METRICS, *DISTINCT, PERPLEXITY, WHO_IS_IT}
+    assert set(LOWER_IS_BETTER) <= set(get_args(Metric))
 
 
 def test_unknown_metric() -> None:

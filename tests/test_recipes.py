@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from backbones.causal_models import save_causal
 from backbones.real_formats import e5, mt5, nllb
 
 from metanlp.config.load import load_recipe, recipe_names, recipes_folder
@@ -20,14 +23,19 @@ from metanlp.training import meta_train
 
 ROOT = Path(__file__).parents[1]
 everyone = pytest.mark.parametrize("name", recipe_names())
-STAND_INS = {"facebook/nllb-200-distilled-600M": nllb, "google/mt5-small": mt5, "backbones/e5": e5}
+STAND_INS: dict[str, Any] = {"facebook/nllb-200-distilled-600M": nllb, "google/mt5-small": mt5, "backbones/e5": e5}
+STAND_INS |= {
+    "HuggingFaceTB/SmolLM2-135M-Instruct": partial(save_causal, "llama"),
+    "Qwen/Qwen3-0.6B": partial(save_causal, "qwen3"),
+}
 CODES = ["deu_Latn", "fra_Latn", "zul_Latn", "quy_Latn", "mri_Latn", "swh_Latn"]
 
 
 def test_the_promised_recipes_are_there() -> None:
     promised = {"demo/numbers", "translation/catalogs_tiny_fomaml", "translation/tatoeba_tiny_fomaml"}
     promised |= {"translation/nllb_lora_fomaml", "translation/mt5_lora_fomaml", "debug/numbers"}
-    promised |= {"translation/tatoeba_e5_lora_fomaml"}
+    promised |= {"translation/tatoeba_e5_lora_fomaml", "debug/dialogue"}
+    promised |= {"dialogue/chitchat_smollm2_lora_fomaml", "dialogue/qwen_lora_fomaml"}
     assert promised <= set(recipe_names())
 
 
@@ -67,7 +75,8 @@ def test_stages_that_are_compared_cost_the_same(name: str) -> None:
     recipe = load_recipe(name)
     for stage, options in recipe.stages.items():
         train = options.train
-        passes[options.after][stage] = train.steps * train.meta_batch * (train.support + train.query)
+        if train.steps:  # else it is what nothing has prepared
+            passes[options.after][stage] = train.steps * train.meta_batch * (train.support + train.query)
     for after, costs in passes.items():
         assert len(set(costs.values())) == 1, f"after {after}: {costs}"
     compared = recipe.evaluation.stages
@@ -87,11 +96,29 @@ def write_tasks(folder: Path, texts: int) -> Path:
     return folder
 
 
+def write_people(folder: Path, dialogues: int) -> Path:
+    """Four training people, one for validation and one for the test, of `dialogues` dialogues with three replies each."""
+    for number, (split, code) in enumerate(zip(["train"] * 4 + ["valid", "test"], CODES, strict=True)):
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        rows = [
+            {"dialogue": f"{number}-{place}", "history": [f"{code[:2]} {row} {place}"], "reply": f"w{row} {code[0]}"}
+            for place in range(dialogues)
+            for row in range(3)
+        ]
+        (folder / split / f"{code[:3]}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    facts = "family: dialogue\nlicence: CC0\nsource: made by a test\nparallel: false\n"
+    (folder / "collection.yaml").write_text(facts)
+    return folder
+
+
+WRITERS = {"translation": write_tasks, "dialogue": write_people}
+
+
 def small(name: str, tmp_path: Path) -> Recipe:
     """The recipe on a small collection, with a small backbone of the same class, one step a stage."""
     recipe = load_recipe(name)
     changes = [
-        f"task.collection={write_tasks(tmp_path / 'tasks', max(recipe.evaluation.shots) + 4)}",
+        f"task.collection={WRITERS[recipe.task.kind](tmp_path / 'tasks', max(recipe.evaluation.shots) + 4)}",
         "trackers=[]",
         "adapting.steps=2",
         "evaluation.queries=2",

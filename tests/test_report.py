@@ -7,6 +7,7 @@ import shlex
 import struct
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -23,10 +24,10 @@ from metanlp.report import samples, tables, write_report
 from metanlp.report.curves import Line, smoothed, training_curves
 from metanlp.report.drawing import LIGHT, drawable
 from metanlp.report.sentences import Piece, choose_samples, differences
-from metanlp.report.shots_plot import apart, draw_metric, everywhere, shot_places
+from metanlp.report.shots_plot import apart, draw_metric, everywhere, shot_places, title_of
 from metanlp.report.summary import probability, signed
 from metanlp.report.text import WIDTH
-from metanlp.results import Comparison, Predicted, Results, Row
+from metanlp.results import PROMPTED, Comparison, Predicted, Results, Row
 from metanlp.run import Run
 
 PASSES = {"joint": 1200, "meta": 34000}
@@ -89,7 +90,7 @@ def make_results(
                 gain = base.get((stage, count), 30.0) - base.get((stages[0], count), 30.0)
                 compared.append(Comparison(stage, stages[0], count, metric, gain, -0.3, 2.6, 0.12, len(tasks)))
     facts: dict[str, Any] = {"metanlp": "0.1.0", "commit": "abc123"}
-    return Results("toy", "d1ge57", "test", rows, compared if len(tasks) > 1 else [], predicted, facts)
+    return Results("toy", "d1ge57", "test", rows, compared if len(tasks) > 1 else [], predicted, facts, {})
 
 
 @pytest.fixture
@@ -195,6 +196,53 @@ signature: chrF|version:0
     results = make_results(tasks=["aa", "bb", "cc"], most=SMALL)
     results.comparisons[:] = [each for each in results.comparisons if each.shots < 64]  # of one task there is none
     assert tables(results, "chrF") == expected
+
+
+def test_values_that_are_no_scores_of_texts_by_hand() -> None:
+    """The perplexity says its direction, `C` two digits; neither plot begins at 0."""
+    base = {("joint", 4): 42.14, ("meta", 4): 40.56}
+    text = tables(make_results(metrics=["perplexity"], shots=[4], base=base), "perplexity")
+    assert "lower is better" in text
+    assert [" ".join(line.split()) for line in text.splitlines()[3:7]] == [
+        "adapted joint 42.1 [40.1, 43.6]", "adapted meta 40.6 [38.6, 42.1]", "", "meta - joint -1.6 [-0.3, 2.6]",
+    ]  # fmt: skip
+    base = {("joint", 4): -0.031, ("meta", 4): 0.204}
+    text = tables(make_results(metrics=["C"], shots=[4], base=base), "C")
+    assert "higher is better" in text
+    assert [" ".join(line.split()) for line in text.splitlines()[3:7]] == [
+        "adapted joint -0.03 [-2.03, 1.47]", "adapted meta 0.20 [-1.80, 1.70]", "", "meta - joint +0.23 [-0.30, 2.60]",
+    ]  # fmt: skip
+    assert [signed(value, "C") for value in (-0.004, 0.04, -0.2)] == ["0.00", "+0.04", "-0.20"]
+
+
+def test_a_plot_of_perplexities_does_not_begin_at_0() -> None:
+    from matplotlib.figure import Figure
+
+    colours = {"joint": "#111111", "meta": "#222222"}
+    for metric, begins_at_0 in (("perplexity", False), ("chrF", True)):
+        results = make_results(metrics=[metric], shots=[4, 64], base={})  # 30 throughout
+        axes = Figure().subplots()
+        draw_metric(axes, everywhere(results, metric), {4: 2.0, 64: 6.0}, colours)
+        assert (axes.get_ylim()[0] == 0) == begins_at_0
+        assert title_of(results, metric) == metric + (" (lower is better)" if metric == "perplexity" else "")
+
+
+def test_the_backbone_with_examples_in_its_prompt_has_lines_of_its_own(run: Run, tmp_path: Path) -> None:
+    """It is no stage: neither adapted, nor trained, nor another run; persona sentences are known of one task of two."""
+    fit, persona = f"{PROMPTED} (fit)", f"{PROMPTED} (persona)"
+    results = make_results(stages=["joint", "meta", fit, persona])
+    kept = [row for row in results.rows if bool(row.shots) == (row.stage == fit) or row.stage in ("joint", "meta")]
+    kept = [row for row in kept if (row.stage, row.task) != (persona, "bb")]
+    results.rows[:] = [replace(row, tasks=1) if row.stage == persona else row for row in kept]
+    text = tables(results, "chrF")
+    assert [line[:38].rstrip() for line in text.splitlines()[3:9]] == [
+        "zero-shot joint", "zero-shot meta", "adapted joint", "adapted meta",
+        "zero-shot prompted (fit)", "zero-shot prompted (persona) (1 task)",
+    ]  # fmt: skip
+    assert "meta (fomaml) 34,000; prompted 0, the backbone's own weights (training" in text
+    page = Page(write_report(results, run, tmp_path / "report").read_text(encoding="utf-8"))
+    assert "--against" not in page.text
+    assert page.open == []
 
 
 def test_a_plot_is_of_the_same_tasks_all_along(run: Run, tmp_path: Path) -> None:
@@ -314,7 +362,7 @@ bb
     assert "\x1b" not in nasty
     assert "\x00" not in nasty
     assert "\ufffd" in nasty
-    assert samples(Results("toy", "d", "test", make_results().rows, [], [], {}), 6) == ""
+    assert samples(Results("toy", "d", "test", make_results().rows, [], [], {}, {}), 6) == ""
 
 
 class Page(HTMLParser):
@@ -389,7 +437,9 @@ def test_report(run: Run, tmp_path: Path) -> None:
 
 
 def test_the_commands_repeat_it(run: Run, tmp_path: Path) -> None:
-    results = make_results(seeds=[0, 1], metrics=["BLEU"])
+    options = ["stages=[joint, meta]", "shots=[0, 4, 64]", "seeds=[0, 1]", "metrics=[BLEU]", "queries=2", "beams=3"]
+    asked = changed(run.recipe.evaluation, *options, subject="evaluation")
+    results = replace(make_results(seeds=[0, 1], metrics=["BLEU"]), asked=asked.dump())
     page = Page(write_report(results, run, tmp_path / "report").read_text())
     train, evaluate = (shlex.split(line) for line in page.text.splitlines() if line.startswith("metanlp "))
     assert load_recipe(train[2]).dump() == run.recipe.dump()
@@ -398,8 +448,8 @@ def test_the_commands_repeat_it(run: Run, tmp_path: Path) -> None:
     given = dict(zip(evaluate[5::2], evaluate[6::2], strict=True))
     settings = [value for key, value in zip(evaluate[5::2], evaluate[6::2], strict=True) if key == "--set"]
     measured = changed(run.recipe.evaluation, *settings, f"shots=[{given['--shots']}]", subject="evaluation")
-    assert (measured.stages, measured.shots, measured.seeds) == (["joint", "meta"], [0, 4, 64], [0, 1])
-    assert (measured.metrics, measured.queries) == (["BLEU"], 2)
+    assert measured == asked
+    assert len(settings) == 5  # what the recipe says is not said again
 
 
 @pytest.mark.parametrize(

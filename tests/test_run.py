@@ -249,3 +249,14 @@ def test_what_made_the_weights_is_fixed_and_the_rest_may_change(collection: Path
     with pytest.raises(UserError, match=r"made by another recipe \(it differs in .*stages\.start"):
         meta_train(without, folder)
     assert Run.open(folder).recipe.seed == recipe.seed
+
+
+def test_a_trained_run_works_without_its_data(make_recipe, tmp_path: Path) -> None:
+    """And its data are asked for where they are needed."""
+    recipe = make_recipe("stages.meta.train.steps=1")
+    run = Run.open(meta_train(recipe, tmp_path / "run"))
+    shutil.rmtree(recipe.task.collection)
+    parts = run.trained("cpu")
+    assert parts.backbone.generate([[recipe.task.prompt_of("c1", {}, Example("abc 1", ""))]], max_new_tokens=2)
+    with pytest.raises(UserError, match="there is no task collection"):
+        _ = parts.collection

@@ -151,3 +151,27 @@ def test_a_run_is_left_as_it_was(trained) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path(run.folder).rglob("*")}
     choose(trained, 12)
     assert {path: path.stat().st_mtime_ns for path in Path(run.folder).rglob("*")} == before
+
+
+def test_a_dialogue_is_held_out_as_a_whole(trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, parts = trained
+    sizes = [1, 4, 2, 5, 3, 4]
+    groups = [str(number) for number, size in enumerate(sizes) for _ in range(size)]
+    examples = [Example(*pair, group=group) for pair, group in zip(RIGHT.items(), groups, strict=False)]
+    sides: list[tuple[set[str], set[str]]] = []
+    stack = step_choice.adapt_stack
+
+    def watched(run: Any, parts: Any, episodes: Any, *others: Any, **options: Any) -> Any:
+        sides.extend(tuple({each.group for each in side} for side in (one.support, one.query)) for one in episodes)
+        return stack(run, parts, episodes, *others, **options)
+
+    monkeypatch.setattr(step_choice, "adapt_stack", watched)
+    choose_steps(run, parts, Episode("cat", {}, examples, [], index=0), run.recipe.adapting)
+    assert len(sides) == 3 * 3  # three numbers of steps, three parts of one dialogue each
+    for learnt, held_out in sides:
+        assert len(held_out) == 1
+        assert learnt == set(groups) - held_out
+    assert len({group for _, held_out in sides for group in held_out}) == 3
+    alone = [Example(*pair, group="1") for pair in RIGHT.items()]
+    steps, scores, _ = choose_steps(run, parts, Episode("cat", {}, alone, [], index=0), run.recipe.adapting)
+    assert (steps, scores) == (10, {})

@@ -10,7 +10,7 @@ import torch
 
 from metanlp.backbones._chat_form import ChatForm, Pieces
 from metanlp.backbones._languages import languages_of
-from metanlp.backbones._streaming import Sampling, next_pieces
+from metanlp.backbones._streaming import Drawn, Sampling, next_pieces
 from metanlp.batch import IGNORED, Batch, pad
 from metanlp.data.types import Prompt
 
@@ -54,16 +54,28 @@ class Chat:
         return Batch(inputs, pad([row.reply for row in rows], IGNORED), tasks=len(prompts), seed=seed)
 
     def generate(
-        self, prompts: Sequence[Sequence[Prompt]], *, beams: int = 1, max_new_tokens: int = 128
+        self,
+        prompts: Sequence[Sequence[Prompt]],
+        *,
+        beams: int = 1,
+        max_new_tokens: int = 128,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
     ) -> list[list[str]]:
-        """What the model replies to each prompt, `prompts` being laid out as for `encode`. Call inside `learner.using`."""
+        """What the model replies to each prompt, `prompts` being laid out as for `encode`. Call inside `learner.using`.
+
+        With a `temperature` above 0 pieces are drawn as in `stream`: each row as it would be alone.
+        """
         from transformers import GenerationConfig
 
         rows = [self._read(prompt, max_new_tokens) for task in prompts for prompt in task]
         longest = max(len(row) for row in rows)
         ids = torch.tensor([[self.pad] * (longest - len(row)) + row for row in rows])
         real = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+        drawn = [Drawn(Sampling(temperature, top_p, seed), longest)] if temperature else None
         written = self.model.generate(
+            logits_processor=drawn,
             input_ids=ids.to(self.model.device),
             attention_mask=real.to(self.model.device),
             generation_config=GenerationConfig(

@@ -28,6 +28,20 @@ class Sampling:
         return int(pieces[torch.multinomial(likely, 1, generator=generator)])
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """For `generate`: of a row's scores only the piece that `sampling` has chosen stays. Rows have `read` pieces each."""
+
+    sampling: Sampling
+    read: int
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """`(rows, pieces so far)`, `(rows, vocabulary)` -> `(rows, vocabulary)`."""
+        place = input_ids.shape[1] - self.read
+        chosen = torch.tensor([[self.sampling.choose(row, place)] for row in scores], device=scores.device)
+        return torch.full_like(scores, -torch.inf).scatter(1, chosen, 0.0)
+
+
 def next_pieces(model: Any, read: Sequence[int], sampling: Sampling, most: int) -> Iterator[int]:
     """At most `most` pieces that go on from those that were `read`. Marks are pieces as any other."""
     cache, new = None, torch.tensor([list(read)], device=model.device)

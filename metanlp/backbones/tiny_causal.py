@@ -48,11 +48,8 @@ class TinyCausal(Options):
         from metanlp.backbones._sentencepiece import EXAMPLES, train_tokenizer
         from metanlp.data.seeds import seed_of
 
-        texts = (
-            text
-            for prompt in prompts(EXAMPLES)
-            for text in (prompt.system, *(prompt.turns or [prompt.input]), prompt.output)
-        )
+        # of a dialogue the last turn: earlier ones are turns of other examples
+        texts = (text for each in prompts(EXAMPLES) for text in ((each.turns or [each.input])[-1], each.output))
         tokenizer = train_tokenizer(texts, self.pieces, self.vocabulary)
         tokenizer.split_special_tokens = False  # the template writes its marks as text
         tokenizer.chat_template = TEMPLATE

@@ -152,7 +152,7 @@ def in_words() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise gr.Error(escape(str(error)), duration=None, title="That does not work", print_exception=False) from None
+        raise gr.Error(escape(str(error)), duration=None, print_exception=False) from None
 
 
 def _dropped(file: Path) -> tuple[list[Example], list[str]]:

@@ -24,6 +24,7 @@ from metanlp.chat.teaching import one_line
 from metanlp.data.seeds import seed_of
 from metanlp.data.types import Example
 from metanlp.errors import UserError, did_you_mean
+from metanlp.pipelines._inputs import device_of
 from metanlp.run import Run
 from metanlp.weights import Weights
 
@@ -54,8 +55,6 @@ class Session:
 
         UserError where the run is no dialogue, not trained to its end, or has no adapters beside a frozen model.
         """
-        from metanlp.pipelines._inputs import device_of
-
         self.run = run if isinstance(run, Run) else Run.open(run)
         self.options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
         self._model = Model(self.run, device_of(device))

@@ -6,7 +6,7 @@ import gradio as gr
 
 FONTS = ("system-ui", "sans-serif")  # those of the machine; none is fetched
 LOOK = """
-.gradio-container { max-width: 70rem !important; margin: auto !important; }
+.gradio-container { width: 100% !important; max-width: 70rem !important; margin: auto !important; }
 #news, #who, #progress { padding: 0 0.5rem; }
 #progress progress { width: 100%; height: 1rem; accent-color: #1d4ed8; }
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +54,13 @@ def copy(
 
 
 @app.command()
-def check(recipe: RecipeName, overrides: Overrides = None) -> None:
+def check(
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    show_mask: Annotated[
+        bool, typer.Option("--show-mask", help="print some examples, with the pieces that the loss is about")
+    ] = False,
+) -> None:
     """Look for problems without training, and tell all at once.
 
     In the recipe, the data (leaks too), the tokenizer, and what training will cost.
@@ -62,4 +69,5 @@ def check(recipe: RecipeName, overrides: Overrides = None) -> None:
     from metanlp.config import load_recipe
 
     quiet()
-    print(check_recipe(load_recipe(recipe, *overrides or []), recipe))
+    colour = sys.stdout.isatty()
+    print(check_recipe(load_recipe(recipe, *overrides or []), recipe, show_mask=show_mask, colour=colour))

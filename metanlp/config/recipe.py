@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from metanlp.config.languages import Additions
 from metanlp.config.options import Options
 
+Metric = Literal["chrF", "chrF++", "BLEU", "TER", "exact_match", "distinct-1", "distinct-2", "perplexity", "who_is_it"]
 Registered = Any  # options of a registered class, which `build_recipe` has looked up and checked
 
 
@@ -105,16 +106,30 @@ class Evaluation(Options):
     )
     queries: int = Field(100, ge=1, description="query examples of a task, at most")
     seeds: list[int] = Field([0], min_length=1, description="each draws its own support and query examples")
-    metrics: list[Literal["chrF", "chrF++", "BLEU", "TER", "exact_match"]] = Field(
-        ["chrF", "exact_match"], min_length=1, description="scores, the first ones first"
+    metrics: list[Metric] = Field(["chrF", "exact_match"], min_length=1, description="scores, the first ones first")
+    among: int = Field(10, ge=2, description="tasks among whose adaptations `who_is_it` looks for the right one")
+    prompting: list[Literal["fit", "nearest", "persona"]] = Field(
+        [],
+        description="rows of the untrained backbone with support examples in the prompt, as many as fit or the nearest "
+        "ones, or with persona sentences",
+    )
+    shown: int = Field(5, ge=1, description="examples that `nearest` puts into a prompt, at most")
+    nli: str = Field(
+        "",
+        description="a model of entailment, by Hub name or folder: measures `C`, how replies go with persona sentences",
     )
     others: int = Field(
         0, ge=0, description="training tasks on which to measure what adapting has cost them, as `chrF of others`"
     )
     beams: int = Field(1, ge=1, description="width of the beam search; 1 is greedy")
     max_new_tokens: int = Field(128, ge=1, description="longest output, in pieces")
-    batch: int = Field(64, ge=1, description="sentences generated at once")
+    batch: int = Field(64, ge=1, description="sentences generated or judged at once")
     tasks_per_stack: int = Field(8, ge=1, description="tasks adapted side by side, where the fast weights allow it")
+
+    @property
+    def writes(self) -> bool:
+        """Whether some metric is about texts that the model writes."""
+        return bool(self.nli) or not {*self.metrics} <= {"perplexity", "who_is_it"}
 
     @field_validator("shots")
     @classmethod

@@ -15,6 +15,7 @@ Drawn = tuple[list[Example], list[Example]]  # support and query
 class OneByOne:
     """Draws single examples."""
 
+    few = 16  # shots of a quick look while training
     needs = "no example to learn from and another to be judged on; add examples or remove tasks"
 
     def __init__(self, split: TaskSplit) -> None:

@@ -21,6 +21,7 @@ from metanlp.data.types import Example
 class InGroups:
     """Draws from groups: for training single examples of them, for evaluation whole ones, the latest."""
 
+    few = 1  # as in `OneByOne`; a dialogue has a dozen of a person's replies
     needs = "no dialogue to learn from and a later one to be judged on; add dialogues or remove tasks"
 
     def __init__(self, split: TaskSplit) -> None:

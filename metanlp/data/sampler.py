@@ -121,6 +121,11 @@ def columns_of(split: TaskSplit, shots: Sequence[int]) -> dict[int, list[str]]:
     return columns
 
 
+def few_shots(split: TaskSplit) -> int:
+    """How many shots a quick look takes: 16 examples or, where shots count groups, one."""
+    return _drawing_of(split).few
+
+
 def shortages(split: TaskSplit, max_shots: int) -> list[str]:
     """A sentence for every task with too few examples for `max_shots` and a query."""
     drawing = _drawing_of(split)

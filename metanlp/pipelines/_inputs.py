@@ -19,7 +19,7 @@ def texts_of(inputs: Any) -> list[str] | Iterator[str]:
     if isinstance(inputs, str):
         return [inputs]
     if isinstance(inputs, bytes | bytearray | Mapping | Set) or not isinstance(inputs, Iterable):
-        raise UserError(f"translates a text, a list or an iterator of texts; got {_kind(inputs)}")
+        raise UserError(f"translates a text, a list or an iterator of texts; got {kind_of(inputs)}")
     texts = (_text(each, number) for number, each in enumerate(inputs, 1))
     return list(texts) if isinstance(inputs, Sequence) else texts
 
@@ -57,9 +57,10 @@ def too_long(limit: int) -> str:
 def _text(given: Any, number: int) -> str:
     if not isinstance(given, str):
         column = '; of a dataset give a column, as dataset["text"]' if isinstance(given, Mapping) else ""
-        raise UserError(f"text {number} is {_kind(given)}, which is no text{column}")
+        raise UserError(f"text {number} is {kind_of(given)}, which is no text{column}")
     return given
 
 
-def _kind(given: Any) -> str:
+def kind_of(given: Any) -> str:
+    """What it is, for an error."""
     return "None" if given is None else f"of type {type(given).__name__}"

@@ -1,27 +1,52 @@
-"""`metanlp-translation` among the pipelines of transformers, which dropped its own `translation` in version 5."""
+"""`metanlp-translation` and `metanlp-dialogue` among the pipelines of transformers, which dropped its own in version 5."""
 
 from __future__ import annotations
 
 import warnings
 from typing import Any
 
-from transformers import AutoModelForSeq2SeqLM, Pipeline
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, Pipeline, TextGenerationPipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from metanlp.backbones._languages import spelt
 from metanlp.backbones._text_to_text import open_alone
+from metanlp.pipelines._chats import Chat, chats_of
 from metanlp.pipelines._inputs import texts_of, too_long
 
-NAME = "metanlp-translation"
+TRANSLATION, DIALOGUE = "metanlp-translation", "metanlp-dialogue"
 NO_LIMIT = 2**20  # pieces; tokenizers that know none say 10**30
 
 
 def register_pipelines() -> None:
-    """Make `transformers.pipeline("metanlp-translation", model=..., tokenizer=...)` work; a second call changes nothing."""
-    if NAME not in PIPELINE_REGISTRY.get_supported_tasks():
-        PIPELINE_REGISTRY.register_pipeline(
-            NAME, pipeline_class=TextToTextPipeline, pt_model=AutoModelForSeq2SeqLM, type="text"
-        )
+    """Make `transformers.pipeline("metanlp-translation", model=..., tokenizer=...)` work, and "metanlp-dialogue".
+
+    A second call changes nothing.
+    """
+    known = PIPELINE_REGISTRY.get_supported_tasks()
+    for name, pipeline, model in (
+        (TRANSLATION, TextToTextPipeline, AutoModelForSeq2SeqLM),
+        (DIALOGUE, ChatPipeline, AutoModelForCausalLM),
+    ):
+        if name not in known:
+            PIPELINE_REGISTRY.register_pipeline(name, pipeline_class=pipeline, pt_model=model, type="text")
+
+
+class ChatPipeline(TextGenerationPipeline):  # type: ignore[misc]
+    """Any causal model with a chat template, or an adapter of one: chats in, the same with a reply out.
+
+    As `text-generation`, but that it takes chats alone, strictly, and answers with the likeliest pieces unless `do_sample`.
+    """
+
+    def __call__(self, text_inputs: Any, **options: Any) -> Any:  # type: ignore[override]
+        """`[{"generated_text": [*messages, reply]}]`; for a list of chats a list of these, for an iterator an iterator."""
+        given = chats_of(text_inputs)
+        options = {"do_sample": False, "max_new_tokens": 128, **options}
+        if isinstance(given, Chat):
+            messages: Any = list(given.messages)
+            return super().__call__(messages, **options)
+        if isinstance(given, list):
+            return [self(chat.messages, **options) for chat in given]
+        return (self(chat.messages, **options) for chat in given)
 
 
 class TextToTextPipeline(Pipeline):

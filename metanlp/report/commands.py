@@ -6,8 +6,7 @@ import shlex
 from typing import Any
 
 from metanlp.config.yaml import to_yaml
-from metanlp.others import EXAMPLES
-from metanlp.results import OF_OTHERS, Results
+from metanlp.results import PROMPTED, Results
 from metanlp.run import RECIPE, Run
 
 
@@ -21,28 +20,16 @@ def repeating(results: Results, run: Run) -> list[str]:
 
 def _choices(results: Results, run: Run) -> list[str]:
     """Options of `evaluate` that say what the recipe does not."""
-    recipe = run.recipe.evaluation
-    stages = results.stages()
-    own = [stage for stage in stages if stage in run.recipe.stages]
-    queries = max((len(each.sources) for each in results.predicted), default=recipe.queries)
-    others = max((len(each.other_references) for each in results.predicted), default=0)
     chosen: list[str] = []
-    for other in stages:
-        if other not in own:
-            chosen += ["--against", str(run.folder.parent / other)]
-    if results.shots() != sorted(recipe.shots):
-        chosen += ["--shots", ",".join(map(str, results.shots()))]
-    seeds = sorted({row.seed for row in results.rows if row.task is not None and row.seed is not None})
-    measured: dict[str, tuple[Any, Any]] = {
-        "stages": (own, recipe.stages or [run.recipe.result]),
-        "seeds": (seeds, sorted(recipe.seeds)),
-        "metrics": ([metric for metric in results.metrics() if metric != OF_OTHERS], recipe.metrics),
-        "others": (-(-others // EXAMPLES), recipe.others),
-        "queries": (queries, recipe.queries),
-    }
-    for name, (here, there) in measured.items():
-        if here != there:
-            chosen += ["--set", f"{name}={_inline(here)}"]
+    for stage in results.stages():
+        if stage not in run.recipe.stages and not stage.startswith(PROMPTED):
+            chosen += ["--against", str(run.folder.parent / stage)]
+    recipe = run.recipe.evaluation.dump()
+    for name, asked in results.asked.items():
+        if asked != recipe[name]:
+            chosen += (
+                ["--set", f"{name}={_inline(asked)}"] if name != "shots" else ["--shots", ",".join(map(str, asked))]
+            )
     return chosen
 
 

@@ -13,7 +13,7 @@ from metanlp.report.curves import Curve, training_curves
 from metanlp.report.drawing import DARK, LIGHT, Palette, can_draw
 from metanlp.report.sentences import choose_samples
 from metanlp.report.shots_plot import draw_shots
-from metanlp.report.summary import counted, of_all_columns, probability, signed, summarise, task_means
+from metanlp.report.summary import counted, number, of_all_columns, probability, summarise, task_means
 from metanlp.report.text import difference, tables, value
 from metanlp.results import Results
 from metanlp.run import Run
@@ -73,7 +73,7 @@ def _page(results: Results, run: Run, curves: Sequence[Curve], pictures: Picture
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "value": value, "difference": difference, "probability": probability, "signed": signed,
+        "value": value, "difference": difference, "probability": probability, "number": number,
         "png": lambda data: "data:image/png;base64," + base64.b64encode(data).decode(),
     }  # fmt: skip
     summaries = [summarise(results, metric) for metric in results.metrics()]
@@ -104,6 +104,6 @@ def _adapting_seconds(results: Results) -> dict[str, Any]:
     most = max((each.shots for each in results.predicted), default=0)
     seconds: dict[str, list[float]] = {}
     for each in results.predicted:
-        if each.shots == most and most:
+        if each.shots == most and each.steps:
             seconds.setdefault(each.stage, []).append(each.seconds)
     return {stage: median(found) for stage, found in seconds.items()}

@@ -46,10 +46,11 @@ def choose_samples(results: Results, number: int) -> list[Sample]:
     In turns one that the last stage got right and one it got wrong: the first of its kind in the task,
     or of the other kind where the task has none.
     """
-    if not results.predicted:
+    written = [each for each in results.predicted if each.predictions]
+    if not written:
         return []
-    shots, seed = max(each.shots for each in results.predicted), results.predicted[0].seed
-    chosen = [each for each in results.predicted if (each.shots, each.seed) == (shots, seed)]
+    shots, seed = max(each.shots for each in written), written[0].seed
+    chosen = [each for each in written if (each.shots, each.seed) == (shots, seed)]
     stages = list(dict.fromkeys(each.stage for each in chosen))
     found = {(each.task, each.stage): each for each in chosen}
     names = sorted({each.task for each in chosen if (each.task, stages[-1]) in found})

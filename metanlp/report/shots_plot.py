@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metanlp.metrics import CONSISTENCY, LOWER_IS_BETTER, PERPLEXITY
 from metanlp.report.drawing import Palette, drawable, figure_as_png
-from metanlp.report.summary import of_all_columns
+from metanlp.report.summary import of_all_columns, overall
 from metanlp.results import Results, Row
 
 
@@ -23,8 +24,7 @@ def draw_shots(results: Results, colours: Mapping[str, int], palette: Palette) -
             if metric:
                 rows = everywhere(results, metric)
                 draw_metric(axes, rows, places, {name: palette.of(at) for name, at in colours.items()})
-                some = rows[0].tasks < len(results.tasks(metric))
-                axes.set_title(f"{metric} ({of_all_columns(rows[0].tasks)})" if some else metric, loc="left")
+                axes.set_title(title_of(results, metric), loc="left")
             else:
                 axes.set_visible(False)
     return png.getvalue()
@@ -40,11 +40,20 @@ def shot_places(shots: Sequence[int]) -> dict[int, float]:
     return places
 
 
+def title_of(results: Results, metric: str) -> str:
+    """The metric, and what must be known to read it."""
+    tasks = results.in_all_columns(metric)
+    some = [of_all_columns(len(tasks))] if len(tasks) < len(results.tasks(metric)) else []
+    facts = [*(["lower is better"] if metric in LOWER_IS_BETTER else []), *some]
+    return f"{metric} ({', '.join(facts)})" if facts else metric
+
+
 def everywhere(results: Results, metric: str) -> list[Row]:
     """Means over the tasks that were measured at every number of shots: a line is of the same tasks all along."""
     measured = dict.fromkeys((row.stage, row.shots) for row in results.rows if row.metric == metric)
     tasks = results.in_all_columns(metric)
-    return [results.overall(stage, shots, metric, tasks) for stage, shots in measured]
+    found = [overall(results, stage, shots, metric, tasks) for stage, shots in measured]
+    return [row for row in found if row is not None]
 
 
 def draw_metric(axes: Any, rows: Sequence[Row], places: Mapping[int, float], colours: Mapping[str, str]) -> None:
@@ -61,7 +70,9 @@ def draw_metric(axes: Any, rows: Sequence[Row], places: Mapping[int, float], col
             axes.vlines(where, [row.low for row in own], [row.high for row in own], color=colour, linewidth=1)
         axes.plot(where, [row.value for row in own], color=colour, marker="o", markersize=4.5, linewidth=1.5)
         ends.append((own[-1].value, drawable(stage), colour))
-    low, high = 0.0, max(axes.get_ylim()[1], 1.0)  # scores begin at 0; a plot of zeros has a height as well
+    low, high = axes.get_ylim()
+    if rows[0].metric not in (PERPLEXITY, CONSISTENCY):
+        low, high = 0.0, max(high, 1.0)  # scores begin at 0; a plot of zeros has a height as well
     axes.set_ylim(low, high)
     heights = apart([height for height, _, _ in ends], (high - low) / 13)
     beside = max(places.values()) + span * 0.06

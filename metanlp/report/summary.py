@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metanlp.errors import UserError, did_you_mean
-from metanlp.metrics import LOWER_IS_BETTER
-from metanlp.results import Comparison, Results, Row
+from metanlp.metrics import CONSISTENCY, LOWER_IS_BETTER
+from metanlp.results import PROMPTED, Comparison, Results, Row
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,11 @@ class Line:
     label: str
     stage: str
     cells: list[Row | None]
+
+    @property
+    def is_start(self) -> bool:
+        """Whether it has seen no examples, so that its numbers say the same again in each column."""
+        return self.label.startswith("zero-shot") and not self.stage.startswith(PROMPTED)
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,9 @@ class Summary:
 
     @property
     def compute(self) -> str:
-        return ", ".join(f"{each.stage} ({each.algorithm}) {each.passes:,}" for each in self.training)
+        trained = [each for each in self.training if not each.stage.startswith(PROMPTED)]
+        said = ", ".join(f"{each.stage} ({each.algorithm}) {each.passes:,}" for each in trained)
+        return said + ("; prompted 0, the backbone's own weights" if len(trained) < len(self.training) else "")
 
     @property
     def direction(self) -> str:
@@ -131,21 +138,29 @@ def _lines(
     the stages have made of the examples."""
 
     def cells(stage: str, numbers: Sequence[int]) -> list[Row | None]:
-        return [_overall(results, stage, count, metric, tasks) for count, tasks in zip(numbers, columns, strict=True)]
+        return [overall(results, stage, count, metric, tasks) for count, tasks in zip(numbers, columns, strict=True)]
 
-    starts = {stage: cells(stage, [0] * len(shots)) for stage in stages}
-    starts = {stage: found for stage, found in starts.items() if any(found)}
-    adapted = {stage: cells(stage, shots) for stage in stages if shots != [0]}
+    def line(label: str, stage: str, found: list[Row | None]) -> Line:
+        fewer = [row.tasks for row, tasks in zip(found, columns, strict=True) if row and row.tasks < len(tasks)]
+        return Line(f"{label} ({counted(fewer[-1], 'task')})" if fewer else label, stage, found)
+
+    trained = [stage for stage in stages if not stage.startswith(PROMPTED)]
+    starts = {stage: cells(stage, [0] * len(shots)) for stage in trained}
     same = len({tuple((row.value, row.low, row.high) for row in found if row) for found in starts.values()}) == 1
     if len(starts) > 1 and same:
-        stage, found = next(iter(starts.items()))
-        zero_shot = [Line("zero-shot", stage, found)]
+        lines = [line("zero-shot", trained[0], starts[trained[0]])]
     else:
-        zero_shot = [Line(f"zero-shot {stage}", stage, found) for stage, found in starts.items()]
-    return [*zero_shot, *(Line(f"adapted {stage}", stage, found) for stage, found in adapted.items() if any(found))]
+        lines = [line(f"zero-shot {stage}", stage, found) for stage, found in starts.items()]
+    for stage in stages:
+        if stage not in trained:
+            lines += [line(stage, stage, cells(stage, numbers)) for numbers in ([0] * len(shots), shots)]
+        elif shots != [0]:
+            lines.append(line(f"adapted {stage}", stage, cells(stage, shots)))
+    return [each for each in lines if any(each.cells)]
 
 
-def _overall(results: Results, stage: str, shots: int, metric: str, tasks: Sequence[str]) -> Row | None:
+def overall(results: Results, stage: str, shots: int, metric: str, tasks: Sequence[str]) -> Row | None:
+    """`Results.overall`, or None where nothing was measured."""
     try:
         return results.overall(stage, shots, metric, tasks)
     except LookupError:
@@ -183,10 +198,17 @@ def task_means(results: Results, metric: str) -> dict[tuple[str, str, int], floa
     return {key: sum(found) / len(found) for key, found in values.items()}
 
 
-def signed(number: float) -> str:
+def number(value: float, metric: str = "") -> str:
+    """87.3, and -0.12 of the metric `C`, which is a few tenths."""
+    return f"{value:.2f}" if metric == CONSISTENCY else f"{value:.1f}"
+
+
+def signed(value: float, metric: str = "") -> str:
     """+1.2, -0.3, and 0.0 without a sign."""
-    text = f"{number:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text
+    text = number(value, metric)
+    if not float(text):
+        return text.lstrip("-")
+    return text if value < 0 else f"+{text}"
 
 
 def probability(p: float) -> str:

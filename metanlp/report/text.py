@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from metanlp.report.sentences import Sample, choose_samples
-from metanlp.report.summary import Summary, counted, of_all_columns, probability, signed, summarise
+from metanlp.report.summary import Summary, counted, number, of_all_columns, probability, signed, summarise
 from metanlp.results import Comparison, Results, Row
 
 WIDTH = 96  # columns of text; a table with more stands in blocks below each other
@@ -79,14 +79,16 @@ def value(row: Row | None) -> str:
     """87.3 [84.1, 90.2]"""
     if row is None:
         return ""
-    return f"{row.value:.1f}" if row.low is None else f"{row.value:.1f} [{row.low:.1f}, {row.high:.1f}]"
+    said = [number(found, row.metric) for found in (row.value, row.low, row.high) if found is not None]
+    return said[0] if row.low is None else f"{said[0]} [{said[1]}, {said[2]}]"
 
 
 def difference(comparison: Comparison | None) -> str:
     """+1.2 [-0.3, 2.6]"""
     if comparison is None:
         return ""
-    return f"{signed(comparison.difference)} [{comparison.low:.1f}, {comparison.high:.1f}]"
+    low, high = (number(end, comparison.metric) for end in (comparison.low, comparison.high))
+    return f"{signed(comparison.difference, comparison.metric)} [{low}, {high}]"
 
 
 def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:

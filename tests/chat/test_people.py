@@ -68,8 +68,8 @@ def test_a_damaged_person_is_refused_and_can_be_forgotten(tmp_path: Path) -> Non
 def test_a_write_that_breaks_off_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     people = People(tmp_path / "people")
     before = people.keep("Anna", LINES_OF_ANNA[:1])
+    monkeypatch.setattr("metanlp.chat.people._row", lambda example: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="full"):
-        monkeypatch.setattr("metanlp.chat.people._row", lambda example: (_ for _ in ()).throw(OSError("disk full")))
         people.keep("Anna", LINES_OF_ANNA)
     assert People(tmp_path / "people").get("Anna") == before
     assert [path.name for path in (tmp_path / "people").iterdir()] == [before.folder.name]

@@ -1,0 +1,56 @@
+"""Examples, or sentences about a person, in the prompt instead of training: what any meta-learner has to be better than."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from metanlp.data.nearest import Nearest
+from metanlp.data.types import Episode, Prompt
+from metanlp.encoding import Backbone, prompts_of
+
+PERSONA = "persona"
+
+
+def prompts_with(way: str, family: Any, backbone: Backbone, episode: Episode, shown: int) -> list[Prompt]:
+    """The queries' prompts with what `way` puts into them: the latest support examples, as many as `fit`, the `nearest`
+    ones, at most `shown`, or the `persona` sentences.
+    """
+    if way == PERSONA:
+        return prompts_of(with_persona(family), episode, episode.query)
+    if way == "nearest":
+        nearest = Nearest([example.source for example in episode.support])
+        ranked = [nearest.ranked(query.source)[:shown] for query in episode.query]
+    else:
+        latest = list(range(len(episode.support)))[::-1]
+        ranked = [latest] * len(episode.query)
+
+    def ask(query: int, count: int) -> Prompt:
+        chosen = [episode.support[at] for at in ranked[query][:count][::-1]]  # the best stands last, beside the query
+        return family.prompt_shown(episode.task, episode.info, episode.query[query], chosen)
+
+    return _as_many_as_fit(backbone, ask, [len(each) for each in ranked])
+
+
+def with_persona(family: Any) -> Any:
+    """The family with its option `persona` on."""
+    return family.model_copy(update={PERSONA: True})
+
+
+def has_persona(family: Any, info: Any) -> bool:
+    """Whether there are sentences about this person that the family could put into its prompts."""
+    return PERSONA in type(family).model_fields and bool(info.get(PERSONA))
+
+
+def _as_many_as_fit(backbone: Backbone, ask: Callable[[int, int], Prompt], most: Sequence[int]) -> list[Prompt]:
+    """For each query the prompt with the largest number of examples of which nothing is cut off; halves the room each time."""
+    low, high = [0] * len(most), list(most)
+    while open_ := [query for query in range(len(most)) if low[query] < high[query]]:
+        tried = {query: (low[query] + high[query] + 1) // 2 for query in open_}
+        cut = backbone.cut([ask(query, count) for query, count in tried.items()])
+        for (query, count), too_long in zip(tried.items(), cut, strict=True):
+            if too_long:
+                high[query] = count - 1
+            else:
+                low[query] = count
+    return [ask(query, count) for query, count in enumerate(low)]

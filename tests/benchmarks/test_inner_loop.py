@@ -1,0 +1,77 @@
+"""Every peer finds the meta-gradient that metanlp finds, and what is not there says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cases
+import pytest
+import sides
+from cases import Case
+
+T5 = {"vocab_size": 40, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 1, "num_heads": 2}
+LLAMA = {
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
+
+
+@pytest.fixture(params=[T5, LLAMA], ids=["t5", "llama"], autouse=True)
+def tiny(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cases.SIZES, "tiny", request.param)
+
+
+def grads_of(case: Case, name: str) -> dict[str, Any]:
+    side = sides.Sides(case).make(name)
+    side.run()
+    side.run()  # must begin again from zero
+    return side.grads()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, name) for kind, all_of in sides.PEERS.items() for name in all_of if name not in sides.EXTRA],
+)
+def test_a_peer_finds_the_same_meta_gradient(kind: str, name: str) -> None:
+    case = Case(kind, "tiny", 3, 2, 5)
+    assert sides.difference(grads_of(case, name), grads_of(case, "metanlp")) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_a_gradient_at_other_weights_is_told_apart(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(kind, "tiny", 3, 2, 5)
+    ours = grads_of(case, "metanlp")
+    monkeypatch.setattr(sides, "INNER_LR", 0.0)  # nothing adapts
+    assert sides.difference(grads_of(case, "functional_call"), ours) > 0.01
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_sides_that_share_a_model_leave_it_as_it_was(kind: str) -> None:
+    maker = sides.Sides(Case(kind, "tiny", 2, 2, 5))
+    names = [name for name in sides.names_of(maker.case) if name not in sides.EXTRA]
+    made = {name: maker.make(name) for name in names}
+    for name in names * 2:
+        made[name].run()
+    last = made["functional_call"]
+    last.run()
+    assert sides.difference(last.grads(), grads_of(maker.case, "metanlp")) < 1e-5
+
+
+def test_a_library_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sides.EXTRA, "no_such_library", sides.EXTRA["higher"])
+    with pytest.raises(sides.Unavailable, match="not installed"):
+        sides.Sides(Case("full", "tiny", 1, 1, 4)).make("no_such_library")
+
+
+@pytest.mark.parametrize("name", ["full-2M-4x8", "half-2M-4x8x32", "full-3M-4x8x32"])
+def test_a_case_that_is_none(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is no case"):
+        Case.read(name)
+
+
+def test_a_case_is_written_as_it_is_read() -> None:
+    assert str(Case.read("lora-135M-8x1x16")) == "lora-135M-8x1x16"

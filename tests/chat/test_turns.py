@@ -1,0 +1,85 @@
+"""Who runs the model when: one at a time, replies first, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from metanlp.chat import turns as module
+from metanlp.chat.turns import Turns
+
+
+def test_one_at_a_time() -> None:
+    turns, inside, most = Turns(), 0, 0
+    lock = threading.Lock()
+
+    def work(kind: str) -> None:
+        nonlocal inside, most
+        for _ in range(20):
+            with getattr(turns, kind)():
+                with lock:
+                    inside += 1
+                    most = max(most, inside)
+                time.sleep(0.0005)
+                with lock:
+                    inside -= 1
+
+    threads = [threading.Thread(target=work, args=(kind,)) for kind in ("reply", "reply", "reply")]
+    for thread in threads:
+        thread.start()
+    work("reply")
+    for thread in threads:
+        thread.join()
+    assert most == 1
+
+
+def test_learning_waits_until_no_reply_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUIET", 0.1)
+    turns, order = Turns(), []
+    learnt = threading.Event()
+
+    def learn() -> None:
+        with turns.learn():
+            order.append("learn")
+        learnt.set()
+
+    with turns.reply():
+        order.append("reply")
+        thread = threading.Thread(target=learn)
+        thread.start()
+    for _ in range(10):  # pieces of one answer
+        with turns.reply():
+            order.append("reply")
+        time.sleep(0.02)
+    assert learnt.wait(10)
+    thread.join()
+    assert order == ["reply"] * 11 + ["learn"]
+
+
+def test_learning_goes_on_where_people_talk_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 0.3)
+    turns, stop = Turns(), threading.Event()
+
+    def talk() -> None:
+        while not stop.is_set():
+            with turns.reply():
+                time.sleep(0.001)
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    begun = time.monotonic()
+    with turns.learn():
+        waited = time.monotonic() - begun
+    stop.set()
+    thread.join()
+    assert 0.25 < waited < 30
+
+
+def test_a_turn_that_fails_is_over() -> None:
+    turns = Turns()
+    with pytest.raises(RuntimeError, match="burst"), turns.learn():
+        raise RuntimeError("burst")
+    with turns.reply():
+        pass

@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from data_scripts import exports
+from data_scripts._anonymous import Anonymous
+from data_scripts._discord import read_discord, read_discord_text
+from data_scripts._messages import Message
+from data_scripts._telegram import read_telegram
+from data_scripts._whatsapp import read_whatsapp
+from metanlp.data.readers import read_file
+from metanlp.data.row_forms import DialogueRows
+from metanlp.errors import UserError
+
+PER_EXAMPLE = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+NEW_YEAR = datetime(2023, 12, 31, 21, 41)
+NEXT = datetime(2024, 1, 1, 0, 5)
+
+ANDROID = """\
+31.12.23, 21:40 - Nachrichten und Anrufe sind Ende-zu-Ende-verschlüsselt.
+31.12.23, 21:41 - Ann Smith: Happy new year!
+And a second line: with a colon
+
+31.12.23, 21:41 - Bob: <Medien ausgeschlossen>
+31.12.23, 21:41 - Bob: IMG-20231231.jpg (Datei angehängt)
+31.12.23, 21:41 - Bob: Diese Nachricht wurde gelöscht.
+1.1.24, 00:05 - Bob: You too <Diese Nachricht wurde bearbeitet.>
+1.1.24, 00:05 - Ann Smith hat Cleo hinzugefügt.
+""".replace("too <", "too \u200e<")
+IPHONE = """\
+[12/31/23, 9:40:59\u202fPM] The group: \u200eMessages and calls are end-to-end encrypted.
+[12/31/23, 9:41:00\u202fPM] ~\u202fAnn Smith: Happy new year!
+And a second line: with a colon
+\u200e[12/31/23, 9:41:30\u202fPM] Bob: \u200eimage omitted
+[1/1/24, 12:05:00\u202fAM] Bob: You too
+"""
+SAID = [
+    Message(NEW_YEAR, "Ann Smith", "Happy new year!\nAnd a second line: with a colon"),
+    Message(NEXT, "Bob", "You too"),
+]
+
+
+def stripped(messages: list[Message]) -> list[Message]:
+    return [message._replace(text=message.text.strip()) for message in messages]
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_whatsapp_on_android_and_on_an_iphone(ends: str) -> None:
+    dropped: Counter[str] = Counter()
+    assert stripped(read_whatsapp(ANDROID.replace("\n", ends), dropped).messages) == SAID
+    assert list(dropped.values()) == [2, 3]  # of the system, files and deleted ones
+    dropped.clear()
+    assert stripped(read_whatsapp(IPHONE.replace("\n", ends), dropped).messages) == SAID
+    assert list(dropped.values()) == [2]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "when"),
+    [
+        ("31/12/2023, 21:41 - ", NEW_YEAR),
+        ("12/31/23, 9:41 PM - ", NEW_YEAR),
+        ("12/31/23, 9:41\u202fpm - ", NEW_YEAR),
+        ("31/12/23, 9:41 p. m. - ", NEW_YEAR),
+        ("31/12/23 21.41 - ", NEW_YEAR),
+        ("31-12-2023 21:41 - ", NEW_YEAR),
+        ("31. 12. 2023, 21:41 - ", NEW_YEAR),
+        ("2023-12-31, 21:41 - ", NEW_YEAR),
+        ("2023/12/31, 21:41 – ", NEW_YEAR),
+        ("[31.12.23, 21:41:05] ", NEW_YEAR.replace(second=5)),
+        ("[2023-12-31, 9:41:05 PM] ", NEW_YEAR.replace(second=5)),
+        ("[31/12/2023, 12:00:00 AM] ", datetime(2023, 12, 31)),
+        ("[31/12/2023, 12:00:00 PM] ", datetime(2023, 12, 31, 12)),
+    ],
+)
+def test_styles_of_dates(stamp: str, when: datetime) -> None:
+    assert read_whatsapp(f"{stamp}Ann: Hi", Counter()).messages == [Message(when, "Ann", "Hi")]
+
+
+def test_days_below_13_are_told_from_months_by_the_order() -> None:
+    def months(*stamps: str) -> list[int]:
+        text = "\n".join(f"{stamp} - Ann: Hi" for stamp in stamps)
+        return [message.time.month for message in read_whatsapp(text, Counter()).messages]
+
+    assert months("1/2/24, 10:00", "2/2/24, 10:00", "1/3/24, 10:00") == [2, 2, 3]
+    assert months("1/2/24, 10:00", "2/1/24, 10:00", "2/2/24, 10:00") == [1, 2, 2]
+    assert months("1/2/24, 10:00", "3/4/24, 10:00") == [2, 4]  # nothing tells: the day first,
+    assert months("1/2/24, 10:00 AM", "3/4/24, 10:00 AM") == [1, 3]  # but the month beside AM
+    with pytest.raises(UserError, match="dates are of no order"):
+        months("31/1/24, 10:00", "1/31/24, 10:00")
+
+
+words = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), min_size=1, max_size=30).map(
+    str.strip
+)
+said = words.filter(lambda text: text and not text.startswith("<") and not text.endswith((">", ")")) and text != "null")
+times = st.datetimes(datetime(2001, 1, 1), datetime(2030, 1, 1)).map(lambda time: time.replace(second=0, microsecond=0))
+chats = st.lists(
+    st.tuples(times, st.sampled_from(["Ann Smith", "Bob", "+44 7700 900123", "田中"]), said), min_size=1, max_size=6
+)
+
+
+@PER_EXAMPLE
+@given(chat=chats, form=st.sampled_from(["%d.%m.%Y, %H:%M - ", "%Y-%m-%d, %H:%M - ", "[%d/%m/%Y, %H:%M:%S] "]))
+def test_what_was_written_is_what_is_read(chat: list[tuple[datetime, str, str]], form: str) -> None:
+    chat = [(datetime(2010, 1, 20), "Bob", "the day is clear"), *sorted(chat)]
+    text = "".join(f"{time.strftime(form)}{speaker}: {words}\n" for time, speaker, words in chat)
+    ordered = read_whatsapp(text, Counter()).messages
+    assert [(message.speaker, message.text.strip()) for message in ordered] == [(who, text) for _, who, text in chat]
+    assert [message.time for message in ordered] == [time for time, *_ in chat]
+
+
+TELEGRAM: dict[str, Any] = {
+    "name": "Ann",
+    "type": "personal_chat",
+    "messages": [
+        {"id": 1, "type": "service", "date": "2023-12-31T21:40:00", "actor": "Bob", "text": ""},
+        {"id": 2, "type": "message", "date": "2023-12-31T21:41:00", "from": "Ann Smith", "text": "Happy new year!"},
+        {"id": 3, "type": "message", "date": "2023-12-31T21:42:00", "from": "Bob", "photo": "p.jpg", "text": ""},
+        {
+            "id": 4,
+            "type": "message",
+            "date": "2023-12-31T21:43:00",
+            "from": "Bob",
+            "forwarded_from": "X",
+            "text": "news",
+        },
+        {"id": 5, "type": "message", "date": "2023-12-31T21:44:00", "from": None, "text": "gone"},
+        {
+            "id": 6,
+            "type": "message",
+            "date": "2024-01-01T00:05:00",
+            "from": "Bob",
+            "text": ["You too, see ", {"type": "link", "text": "example.org"}, " ", {"type": "bold", "text": "now"}],
+        },
+    ],
+}
+DISCORD: dict[str, Any] = {
+    "guild": {"name": "Friends"},
+    "messages": [
+        {
+            "type": "GuildMemberJoin",
+            "timestamp": "2023-12-31T21:40:00+00:00",
+            "content": "hi",
+            "author": {"name": "bob"},
+        },
+        {
+            "type": "Default",
+            "timestamp": "2023-12-31T21:41:00.123+01:00",
+            "content": "Happy new year <@123>! <:party:99>",
+            "author": {"name": "ann_s", "nickname": "Ann Smith", "isBot": False},
+            "mentions": [{"name": "bob", "nickname": "Bobby"}],
+        },
+        {
+            "type": "Default",
+            "timestamp": "2023-12-31T21:42:00Z",
+            "content": "x",
+            "author": {"name": "bot", "isBot": True},
+        },
+        {
+            "type": "Default",
+            "timestamp": "2023-12-31T21:43:00Z",
+            "content": "",
+            "author": {"name": "bob"},
+            "attachments": [1],
+        },
+        {"type": "Reply", "timestamp": "2024-01-01T00:05:00Z", "content": "You too", "author": {"name": "bob"}},
+    ],
+}
+DISCORD_TEXT = """\
+==============================================================
+Guild: Friends
+Channel: general
+==============================================================
+
+[12/31/2023 9:41 PM] ann_s
+Happy new year!
+====================
+drawn by hand
+
+[12/31/2023 9:42 PM] bob#1234 (pinned)
+
+{Attachments}
+https://cdn.example/p.jpg
+
+[1/1/2024 12:05 AM] bob#1234
+You too
+
+{Reactions}
+x (2)
+
+==============================================================
+Exported 3 message(s)
+==============================================================
+"""
+
+
+def test_telegram() -> None:
+    dropped: Counter[str] = Counter()
+    for raw in (TELEGRAM, {"chats": {"list": [TELEGRAM]}}):
+        (chat,) = read_telegram(raw, dropped)
+        assert chat.messages == [
+            Message(NEW_YEAR, "Ann Smith", "Happy new year!"),
+            Message(NEXT, "Bob", "You too, see [link] now"),
+        ]
+    assert dropped.total() == 2 * 4
+
+
+def test_discord_as_json() -> None:
+    dropped: Counter[str] = Counter()
+    chat = read_discord(DISCORD, dropped)
+    assert chat.messages == [
+        Message(NEW_YEAR, "Ann Smith", "Happy new year [name]! :party:"),
+        Message(NEXT, "bob", "You too"),
+    ]
+    assert chat.names == {"ann_s", "Ann Smith", "bob", "Bobby", "bot"}
+    assert dropped.total() == 3
+
+
+def test_discord_as_text() -> None:
+    dropped: Counter[str] = Counter()
+    assert read_discord_text(DISCORD_TEXT, dropped).messages == [
+        Message(NEW_YEAR, "ann_s", "Happy new year!\n====================\ndrawn by hand"),
+        Message(NEXT, "bob", "You too"),
+    ]
+    assert dropped.total() == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("Ann, ask ann smith or Smith's dog; Anna stays", "[name], ask [name] or [name]'s dog; Anna stays"),
+        ("hello @bob.b and @\u2068Ann Smith\u2069!", "hello [name] and [name]!"),
+        ("see https://example.org/?q=1 or www.example.org or example.org/path", "see [link] or [link] or [link]"),
+        ("write to ann.smith@example.co.uk", "write to [e-mail]"),
+        ("call +44 (0)7700 900-123 or 030/1234567, in 2023, 12:30", "call [number] or [number], in 2023, 12:30"),
+        ("田中さん、こんにちは", "[name]さん、こんにちは"),
+        ("1, 2, 3, 42 and 1000", "1, 2, 3, 42 and 1000"),
+        ("a.b. Ok... e.g. this/that", "a.b. Ok... e.g. this/that"),
+    ],
+)
+def test_names_and_addresses_are_replaced(text: str, hidden: str) -> None:
+    assert Anonymous(["Ann Smith", "田中"])(text) == hidden
+
+
+@PER_EXAMPLE
+@given(names=st.lists(st.text(st.characters(categories=["L"]), min_size=3, max_size=8), min_size=1), text=words)
+def test_no_name_is_left(names: list[str], text: str) -> None:
+    hide = Anonymous(names)
+    hidden = hide(f"{text} {' '.join(names)} {text}").replace("[name]", "")
+    assert not set(hidden.split()) & set(names)
+    assert hide.replaced["[name]"] >= 1
+
+
+def write(folder: Path, name: str, content: Any) -> Path:
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_conversations_are_cut_at_silences() -> None:
+    hour = timedelta(hours=1)
+    messages = [Message(NEW_YEAR + after * hour, "Ann", "Hi") for after in (0, 1, 9, 17.5, 18)]
+    assert list(map(len, exports.cut(messages, 8 * hour))) == [3, 2]
+    assert list(exports.cut([], hour)) == []
+
+
+def test_one_person_is_kept(tmp_path: Path) -> None:
+    chat = "".join(
+        f"{day}.12.23, {hour}:00 - {who}: {text}\n"
+        for day, hour, who, text in [
+            (30, 10, "Bob", "Hi Ann!"),
+            (30, 10, "Cleo", "Anyone there?"),
+            (30, 11, "Ann", "Hello Bob"),
+            (30, 11, "Ann", "how are you?"),
+            (30, 12, "Bob", "Fine. Call 0170 1234567"),
+            (30, 12, "Ann", "Will do"),
+            (31, 12, "Ann", "Nobody answers"),
+            (31, 13, "Bob", "I do, and Rex"),
+            (31, 14, "Ann S.", "Good dog Rex"),
+        ]
+    )
+    paths = [write(tmp_path, "chat.txt", chat), write(tmp_path, "result.json", TELEGRAM)]
+    out = tmp_path / "deep" / "ann.jsonl"
+    command = [sys.executable, str(Path(exports.__file__)), "--out", str(out), "--person", "Ann", "--person", "Ann S."]
+    command += ["--also", "Rex", *(part for path in paths for part in ("--from", str(path)))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"wrote {out}: 3 replies in 2 dialogues\n")
+    examples, rejected = read_file(out, form=DialogueRows)
+    assert rejected == []
+    assert [(each.source.split("\n"), each.target) for each in examples] == [
+        (["Hi [name]! Anyone there?"], "Hello [name] how are you?"),
+        (["Hi [name]! Anyone there?", "Hello [name] how are you?", "Fine. Call [number]"], "Will do"),
+        (["Nobody answers", "I do, and [name]"], "Good dog [name]"),
+    ]
+    assert len({each.group for each in examples}) == 2
+    assert [path.name for path in out.parent.iterdir()] == ["ann.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("chat.txt", "just a text\n", r"chat\.txt: no export that is known: WhatsApp's text"),
+        ("chat.zip", "PK", "no export that is known: .*; unpack it first"),
+        ("result.json", {"messages": []}, "no export that is known"),
+        ("result.json", [], "no export that is known"),
+        ("result.json", "{", "not JSON"),
+        (
+            "result.json",
+            {"messages": [{"from": "Ann", "type": "message", "text": "Hi"}]},
+            "another form .*KeyError: 'date'",
+        ),
+        ("chat.txt", "31.12.23, 21:41 - Bob: Hi\n", r"--person Ann: nobody of that name wrote; who did: Bob \(1\)"),
+    ],
+)
+def test_what_cannot_be_read(tmp_path: Path, name: str, content: Any, told: str) -> None:
+    path = write(tmp_path, name, content)
+    with pytest.raises(UserError, match=told):
+        exports.build([path], ["Ann"], [], 8, 10, Counter())
+
+
+def test_the_output_is_one_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "chat.txt", "31.12.23, 21:41 - Ann: Hi\n")
+    command = [sys.executable, str(Path(exports.__file__)), "--from", str(path), "--person", "Ann", "--out"]
+    for out, told in (("ann", "call it NAME.jsonl"), ("ann.jsonl", "Ann replied to nobody")):
+        done = subprocess.run([*command, str(tmp_path / out)], capture_output=True, text=True, check=False)
+        assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["chat.txt"]
