@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from functools import wraps
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,19 @@ from metanlp.report.summary import counted
 
 SECONDS_BETWEEN_LOOKS = 0.5
 Shown = dict[Any, Any]  # a widget -> what it becomes
+
+
+def in_words(handler: Callable[..., Shown]) -> Callable[..., Shown]:
+    """A user's mistake is shown to them, and changes nothing else on the page."""
+
+    @wraps(handler)
+    def tried(page: Page, *given: Any) -> Shown:
+        try:
+            return handler(page, *given)
+        except UserError as error:
+            return page.show(error)
+
+    return tried
 
 
 class Page:
@@ -61,23 +74,23 @@ class Page:
             **self._standing(None),
         }
 
+    @in_words
     def choose(self, name: str | None, request: gr.Request) -> Shown:
         if name is None:
             return self.arrive()
-        with in_words():
-            person, on = self.session.open(name), self.widgets
-            known = "" if person.lines else ", who is new: teach them some lines"
-            return {
-                on.person: gr.Dropdown(self._names(), value=person.name),
-                on.new: "",
-                on.room: gr.Row(visible=True),
-                on.chat: self.session.conversation(person.name, str(request.session_hash)),
-                on.two: gr.Row(visible=False),
-                on.sure: gr.Row(visible=False),
-                on.theirs: gr.Textbox("", label=person.name),
-                on.news: _html([f"you talk with {person.name}{known}"]),
-                **self._standing(person.name),
-            }
+        person, on = self.session.open(name), self.widgets
+        known = "" if person.lines else ", who is new: teach them some lines"
+        return {
+            on.person: gr.Dropdown(self._names(), value=person.name),
+            on.new: "",
+            on.room: gr.Row(visible=True),
+            on.chat: self.session.conversation(person.name, str(request.session_hash)),
+            on.two: gr.Row(visible=False),
+            on.sure: gr.Row(visible=False),
+            on.theirs: gr.Textbox("", label=person.name),
+            on.news: _html([f"you talk with {person.name}{known}"]),
+            **self._standing(person.name),
+        }
 
     def create(self, name: str, request: gr.Request) -> Shown:
         return self.choose(name, request)
@@ -86,29 +99,32 @@ class Page:
         """The answer grows; side by side, both do."""
         on, window = self.widgets, str(request.session_hash)
         both, texts = answers == SIDE_BY_SIDE, ["", ""]
-        with in_words():
-            before = [*self.session.conversation(name, window), {"role": "user", "content": message}]
+        before = [*self.session.conversation(name, window), {"role": "user", "content": message}]
+        try:
             if both:
                 pairs = self.session.both(name, message, window)
             else:
                 pairs = (("", piece) for piece in self.session.reply(name, message, answers == AS_PERSON, window))
-            yield {on.message: "", on.chat: before, on.two: gr.Row(visible=both), on.own: "", on.theirs: ""}
-            for pair in pairs:
-                texts = [text + piece for text, piece in zip(texts, pair, strict=True)]
-                grown = {on.chat: [*before, {"role": "assistant", "content": texts[1]}]}
-                yield grown | ({on.own: texts[0], on.theirs: texts[1]} if both else {})
+        except UserError as error:
+            yield self.show(error)
+            return
+        yield {on.message: "", on.chat: before, on.two: gr.Row(visible=both), on.own: "", on.theirs: ""}
+        for pair in pairs:
+            texts = [text + piece for text, piece in zip(texts, pair, strict=True)]
+            grown = {on.chat: [*before, {"role": "assistant", "content": texts[1]}]}
+            yield grown | ({on.own: texts[0], on.theirs: texts[1]} if both else {})
 
+    @in_words
     def teach(self, name: str, typed: str, file: str | None) -> Shown:
         """Lines that are typed, and those of a dropped file, which is deleted once it is read."""
-        with in_words():
-            dropped, left_out = _dropped(Path(file)) if file else ([], [])
-            examples = [*(lines_of_text(typed) if typed.strip() or not file else []), *dropped]
-            self.session.teach(name, examples)
-            news = [f"{name} is being learnt; go on talking meanwhile", *left_out]
-            if file:
-                Path(file).unlink(missing_ok=True)
-            on = self.widgets
-            return {on.lines: "", on.file: None, on.news: _html(news), **self._standing(name)}
+        dropped, left_out = _dropped(Path(file)) if file else ([], [])
+        examples = [*(lines_of_text(typed) if typed.strip() or not file else []), *dropped]
+        self.session.teach(name, examples)
+        news = [f"{name} is being learnt; go on talking meanwhile", *left_out]
+        if file:
+            Path(file).unlink(missing_ok=True)
+        on = self.widgets
+        return {on.lines: "", on.file: None, on.news: _html(news), **self._standing(name)}
 
     def look(self, name: str | None) -> Shown:
         """How the teaching stands; at its end it is news."""
@@ -123,9 +139,13 @@ class Page:
         news = _html([f"the conversation begins anew; it had {counted(had, 'message')}"])
         return {on.chat: [], on.two: gr.Row(visible=False), on.news: news}
 
+    @in_words
     def forget(self, name: str) -> Shown:
-        with in_words():
-            return {self.widgets.news: _html([str(self.session.forget(name))]), **self.arrive()}
+        return {self.widgets.news: _html([str(self.session.forget(name))]), **self.arrive()}
+
+    def show(self, mistake: UserError) -> Shown:
+        gr.Warning(escape(str(mistake)), duration=None)  # unlike gr.Error it covers nothing
+        return {self.widgets.news: ""}
 
     def _names(self) -> list[str]:
         return [person.name for person in self.session.people()]
@@ -144,15 +164,6 @@ class Page:
             on.export: gr.Button(link=f"export?person={quote(name or '', safe='')}", interactive=adapted),
             self.timer: gr.Timer(active=learning),
         }
-
-
-@contextmanager
-def in_words() -> Iterator[None]:
-    """A user's mistake is shown to them, and changes nothing on the page."""
-    try:
-        yield
-    except UserError as error:
-        raise gr.Error(escape(str(error)), duration=None, print_exception=False) from None
 
 
 def _dropped(file: Path) -> tuple[list[Example], list[str]]:

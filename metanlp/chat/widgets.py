@@ -62,7 +62,9 @@ class Widgets:
         self.lines = gr.Textbox(
             label="Lines of theirs", info="one a line: what they say, or: what they hear => what they say", lines=4
         )
-        self.file = gr.File(label="A file of lines: .txt or .jsonl", file_types=[".txt", ".jsonl"], height=160)
+        self.file = gr.File(
+            label="A file of lines: .txt or .jsonl", file_types=[".txt", ".jsonl"], height=160, elem_id="file"
+        )
         self.teach = gr.Button("Teach", variant="primary")
         self.progress = gr.HTML(elem_id="progress")
         with gr.Row():
