@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from html import escape
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ import gradio as gr
 
 from metanlp.chat.jobs import Job
 from metanlp.chat.screens import about, told
-from metanlp.chat.session import Session
+from metanlp.chat.session import Message, Session
 from metanlp.chat.teaching import lines_of_file, lines_of_text
 from metanlp.chat.widgets import AS_PERSON, SIDE_BY_SIDE, Widgets
 from metanlp.data.types import Example
@@ -21,6 +22,7 @@ from metanlp.errors import UserError
 from metanlp.report.summary import counted
 
 SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_TO_STOP = 5  # an answer; if it takes longer, its window has gone
 Shown = dict[Any, Any]  # a widget -> what it becomes
 
 
@@ -38,10 +40,11 @@ def in_words(handler: Callable[..., Shown]) -> Callable[..., Shown]:
 
 
 class Page:
-    """`Page(session).blocks` is the page. It remembers nothing: what a window shows, the window hands in."""
+    """`Page(session).blocks` is the page. What a window shows, the window hands in; remembered is only what it waits for."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self._answers: dict[str, tuple[Event, Event]] = {}  # window -> stop it, it is over
         with gr.Blocks(title="metanlp chat", analytics_enabled=False) as self.blocks:
             self.widgets = Widgets()
             self.timer = gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
@@ -51,13 +54,12 @@ class Page:
     def _connect(self, on: Widgets) -> None:
         every = {*vars(on).values(), self.timer}
         quiet: Any = {"outputs": every, "show_progress": "hidden", "api_visibility": "private"}
-        said = gr.on([on.message.submit, on.send.click], self.say, [on.person, on.message, on.answers], **quiet)
-        alone = quiet | {"cancels": [said]}  # an answer that is being written belongs to whom it was begun for
         self.blocks.load(self.arrive, [], **quiet)
-        on.person.input(self.choose, [on.person], **alone)
-        on.new.submit(self.create, [on.new], **alone)
-        gr.on([on.reset.click, on.chat.clear], self.reset, [on.person], **alone)
-        on.delete.click(self.forget, [on.person], **alone)
+        on.person.input(self.choose, [on.person], **quiet)
+        on.new.submit(self.create, [on.new], **quiet)
+        gr.on([on.message.submit, on.send.click], self.say, [on.person, on.message, on.answers], **quiet)
+        gr.on([on.reset.click, on.chat.clear], self.reset, [on.person], **quiet)
+        on.delete.click(self.forget, [on.person], **quiet)
         on.teach.click(self.teach, [on.person, on.lines, on.file], **quiet)
         on.forget.click(lambda: gr.Row(visible=True), [], on.sure, api_visibility="private")
         on.keep.click(lambda: gr.Row(visible=False), [], on.sure, api_visibility="private")
@@ -79,12 +81,13 @@ class Page:
         if name is None:
             return self.arrive()
         person, on = self.session.open(name), self.widgets
+        self._stop(request)
         known = "" if person.lines else ", who is new: teach them some lines"
         return {
             on.person: gr.Dropdown(self._names(), value=person.name),
             on.new: "",
             on.room: gr.Row(visible=True),
-            on.chat: self.session.conversation(person.name, str(request.session_hash)),
+            on.chat: _plain(self.session.conversation(person.name, str(request.session_hash))),
             on.two: gr.Row(visible=False),
             on.sure: gr.Row(visible=False),
             on.theirs: gr.Textbox("", label=person.name),
@@ -108,11 +111,17 @@ class Page:
         except UserError as error:
             yield self.show(error)
             return
-        yield {on.message: "", on.chat: before, on.two: gr.Row(visible=both), on.own: "", on.theirs: ""}
-        for pair in pairs:
-            texts = [text + piece for text, piece in zip(texts, pair, strict=True)]
-            grown = {on.chat: [*before, {"role": "assistant", "content": texts[1]}]}
-            yield grown | ({on.own: texts[0], on.theirs: texts[1]} if both else {})
+        stop, over = self._answers[window] = Event(), Event()
+        try:
+            yield {on.message: "", on.chat: _plain(before), on.two: gr.Row(visible=both), on.own: "", on.theirs: ""}
+            for pair in pairs:
+                if stop.is_set():
+                    return
+                texts = [text + piece for text, piece in zip(texts, pair, strict=True)]
+                grown = {on.chat: _plain([*before, {"role": "assistant", "content": texts[1]}])}
+                yield grown | ({on.own: texts[0], on.theirs: texts[1]} if both else {})
+        finally:
+            over.set()
 
     @in_words
     def teach(self, name: str, typed: str, file: str | None) -> Shown:
@@ -135,17 +144,26 @@ class Page:
         return {self.widgets.progress: _bar(job)}
 
     def reset(self, name: str, request: gr.Request) -> Shown:
+        self._stop(request)
         on, had = self.widgets, self.session.reset(name, str(request.session_hash))
         news = _html([f"the conversation begins anew; it had {counted(had, 'message')}"])
         return {on.chat: [], on.two: gr.Row(visible=False), on.news: news}
 
     @in_words
-    def forget(self, name: str) -> Shown:
+    def forget(self, name: str, request: gr.Request) -> Shown:
+        self._stop(request)
         return {self.widgets.news: _html([str(self.session.forget(name))]), **self.arrive()}
 
     def show(self, mistake: UserError) -> Shown:
         gr.Warning(escape(str(mistake)), duration=None)  # unlike gr.Error it covers nothing
         return {self.widgets.news: ""}
+
+    def _stop(self, request: gr.Request) -> None:
+        """No more is shown of an answer that the window waits for: it belongs to whom it was begun for."""
+        if found := self._answers.pop(str(request.session_hash), None):
+            stop, over = found
+            stop.set()
+            over.wait(SECONDS_TO_STOP)
 
     def _names(self) -> list[str]:
         return [person.name for person in self.session.people()]
@@ -173,6 +191,11 @@ def _dropped(file: Path) -> tuple[list[Example], list[str]]:
     except UserError as error:
         raise UserError(str(error).replace(str(file), file.name)) from None
     return examples, [f"left out {file.name}:{row.line}: {row.reason}: {row.text}" for row in rejected]
+
+
+def _plain(messages: list[Message]) -> list[Message]:
+    """Texts as they are written: what looks like HTML would be shown as such."""
+    return [message | {"content": escape(message["content"], quote=False)} for message in messages]
 
 
 def _bar(job: Job) -> str:
