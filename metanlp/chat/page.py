@@ -23,6 +23,7 @@ from metanlp.report.summary import counted
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_STOP = 5  # an answer; if it takes longer, its window has gone
+WELCOME = "choose a person, or create one"
 Shown = dict[Any, Any]  # a widget -> what it becomes
 
 
@@ -69,17 +70,14 @@ class Page:
         self.timer.tick(self.look, [on.person], **quiet)
 
     def arrive(self) -> Shown:
-        """A window was opened, or loaded anew: nobody is chosen."""
-        return {
-            self.widgets.person: gr.Dropdown(self._names(), value=None),
-            self.widgets.room: gr.Row(visible=False),
-            **self._standing(None),
-        }
+        """A window was opened, or loaded anew: nobody is chosen, unless somebody was quicker than this."""
+        on = self.widgets
+        return {on.person: gr.Dropdown(self._names()), on.who: self._who(), on.news: _html([WELCOME])}
 
     @in_words
     def choose(self, name: str | None, request: gr.Request) -> Shown:
         if name is None:
-            return self.arrive()
+            return self._nobody(WELCOME)
         person, on = self.session.open(name), self.widgets
         self._stop(request)
         known = "" if person.lines else ", who is new: teach them some lines"
@@ -152,7 +150,7 @@ class Page:
     @in_words
     def forget(self, name: str, request: gr.Request) -> Shown:
         self._stop(request)
-        return {self.widgets.news: _html([str(self.session.forget(name))]), **self.arrive()}
+        return self._nobody(str(self.session.forget(name)))
 
     def show(self, mistake: UserError) -> Shown:
         gr.Warning(escape(str(mistake)), duration=None)  # unlike gr.Error it covers nothing
@@ -165,19 +163,26 @@ class Page:
             stop.set()
             over.wait(SECONDS_TO_STOP)
 
+    def _nobody(self, news: str) -> Shown:
+        on = self.widgets
+        chosen = {on.person: gr.Dropdown(self._names(), value=None), on.room: gr.Row(visible=False)}
+        return chosen | {on.news: _html([news])} | self._standing(None)
+
     def _names(self) -> list[str]:
         return [person.name for person in self.session.people()]
 
+    def _who(self) -> str:
+        found = [about(person, self.session.job(person.name)) for person in self.session.people()]
+        return _html(found or ["there is nobody yet"])
+
     def _standing(self, name: str | None) -> Shown:
         """What there is of everybody, and how the teaching of `name` goes on."""
-        on, people = self.widgets, self.session.people()
+        on = self.widgets
         job = self.session.job(name) if name else None
         learning = job is not None and not job.ended
-        adapted = any(person.name == name and person.adapter for person in people)
+        adapted = any(person.name == name and person.adapter for person in self.session.people())
         return {
-            on.who: _html(
-                [about(person, self.session.job(person.name)) for person in people] or ["there is nobody yet"]
-            ),
+            on.who: self._who(),
             on.progress: _bar(job) if job and learning else "",
             on.export: gr.Button(link=f"export?person={quote(name or '', safe='')}", interactive=adapted),
             self.timer: gr.Timer(active=learning),

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,19 +52,13 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
-@pytest.fixture
-def window(browser: Any) -> Iterator[Callable[..., Window]]:
-    """`window(url)`: a window of its own, which reaches that server alone."""
-    opened: list[Window] = []
-
-    def make(url: str, **options: Any) -> Window:
-        opened.append(Window(browser.new_context(**{"viewport": DESK, **options}), url))
-        return opened[-1]
-
-    yield make
-    for each in opened:
-        each.page.context.close()
-        assert (each.elsewhere, each.complaints) == ([], [])
+@contextmanager
+def window(browser: Any, url: str, **options: Any) -> Iterator[Window]:
+    """A window of its own, which reaches that server alone."""
+    opened = Window(browser.new_context(**{"viewport": DESK, **options}), url)
+    yield opened
+    opened.page.context.close()
+    assert (opened.elsewhere, opened.complaints) == ([], [])
 
 
 class Window:
@@ -90,7 +84,7 @@ class Window:
 
     def open(self, url: str) -> None:
         self.page.goto(url)
-        self.field("New person").wait_for()
+        self.hears("choose a person, or create one")
 
     def field(self, label: str) -> Any:
         return self.page.get_by_role("textbox", name=re.compile(f"^{label}"))
@@ -139,7 +133,7 @@ def said(session: Session, name: str, adapted: bool = True) -> str:
     return "".join(session.reply(name, MESSAGE, adapted)).strip()
 
 
-def test_the_story_of_anna(run: Path, tmp_path: Path, session_of: Callable, window: Callable) -> None:
+def test_the_story_of_anna(run: Path, tmp_path: Path, session_of: Callable, browser: Any) -> None:
     """Created, taught, switched away from, side by side, loaded anew, restarted, forgotten; a session apart says how
     everybody should answer."""
     session = session_of(run=run, people=tmp_path / "apart", max_new_tokens=int(LONGEST))
@@ -149,8 +143,7 @@ def test_the_story_of_anna(run: Path, tmp_path: Path, session_of: Callable, wind
     assert adapted != plain
 
     people, options = tmp_path / "people", ["--max-new-tokens", LONGEST]
-    with served(run, people, *options) as (url, _):
-        here = window(url)
+    with served(run, people, *options) as (url, _), window(browser, url) as here:
         here.create("Anna")
         here.say(MESSAGE)
         here.reads(here.answer, plain)
@@ -177,20 +170,21 @@ def test_the_story_of_anna(run: Path, tmp_path: Path, session_of: Callable, wind
         api.expect(here.field("Anna")).to_have_value(adapted, timeout=SECONDS * 1000)
         here.picture("chat-side-by-side")
 
-        there = window(url)
-        there.create("Ben")
-        there.say(MESSAGE)
-        there.reads(there.answer, plain)
-        there.choose("Anna")
-        assert there.page.get_by_test_id("bot").count() == 0  # what Anna said in the other window stays there
-        there.say(MESSAGE)
-        there.reads(there.answer, adapted)
-        there.say(MESSAGE)
-        there.choose("Ben")  # before Anna has answered
-        there.reads(there.page.get_by_test_id("bot"), [plain])
+        with window(browser, url) as there:
+            there.create("Ben")
+            there.say(MESSAGE)
+            there.reads(there.answer, plain)
+            there.choose("Anna")
+            assert there.page.get_by_test_id("bot").count() == 0  # what Anna said in the other window stays there
+            there.say(MESSAGE)
+            there.reads(there.answer, adapted)
+            there.say(MESSAGE)
+            there.choose("Ben")  # before Anna has answered
+            there.reads(there.page.get_by_test_id("bot"), [plain])
         here.finds("Anna", "Ben")
 
         here.page.reload()
+        here.hears("choose a person, or create one")
         here.choose("Anna")
         here.say(MESSAGE)
         here.reads(here.answer, adapted)
@@ -200,8 +194,7 @@ def test_the_story_of_anna(run: Path, tmp_path: Path, session_of: Callable, wind
             assert {"adapter_config.json", "lines.jsonl"} <= {Path(name).name for name in archive.namelist()}
         assert download.value.suggested_filename == "Anna.zip"
 
-    with served(run, people, *options) as (url, _):
-        anew = window(url)
+    with served(run, people, *options) as (url, _), window(browser, url) as anew:
         anew.choose("Anna")
         anew.say(MESSAGE)
         anew.reads(anew.answer, adapted)
@@ -219,7 +212,7 @@ def test_the_story_of_anna(run: Path, tmp_path: Path, session_of: Callable, wind
         anew.reads(anew.answer, plain)
 
 
-def test_a_file_is_dropped_and_read_and_gone(run: Path, tmp_path: Path, session_of: Callable, window: Callable) -> None:
+def test_a_file_is_dropped_and_read_and_gone(run: Path, tmp_path: Path, session_of: Callable, browser: Any) -> None:
     (tmp_path / "lines.txt").write_text(MORE, encoding="utf-8")
     (tmp_path / "bad.jsonl").write_text("{}\n", encoding="utf-8")
     session = session_of(run=run, people=tmp_path / "apart", max_new_tokens=int(LONGEST))
@@ -227,8 +220,10 @@ def test_a_file_is_dropped_and_read_and_gone(run: Path, tmp_path: Path, session_
     adapted = said(session, "Anna")
     aside = tmp_path / "aside"
     aside.mkdir()
-    with served(run, tmp_path / "people", "--max-new-tokens", LONGEST, TMPDIR=str(aside)) as (url, _):
-        here = window(url)
+    with (
+        served(run, tmp_path / "people", "--max-new-tokens", LONGEST, TMPDIR=str(aside)) as (url, _),
+        window(browser, url) as here,
+    ):
         here.create("Anna")
         file = here.page.locator("input[type=file]")
         file.set_input_files(tmp_path / "bad.jsonl")
@@ -245,10 +240,9 @@ def test_a_file_is_dropped_and_read_and_gone(run: Path, tmp_path: Path, session_
         assert list(aside.rglob("lines.txt")) == []
 
 
-def test_names_and_lines_are_text_and_nothing_else(run: Path, tmp_path: Path, window: Callable) -> None:
+def test_names_and_lines_are_text_and_nothing_else(run: Path, tmp_path: Path, browser: Any) -> None:
     evil = "<img src=x onerror=alert(1)>"
-    with served(run, tmp_path / "people") as (url, _):
-        here = window(url)
+    with served(run, tmp_path / "people") as (url, _), window(browser, url) as here:
         here.create(evil)
         here.say(evil)
         here.answer.wait_for()
@@ -260,10 +254,12 @@ def test_names_and_lines_are_text_and_nothing_else(run: Path, tmp_path: Path, wi
         assert here.page.locator("img[src=x]").count() == 0
 
 
-def test_it_can_be_read_aloud_and_fits_a_phone(run: Path, tmp_path: Path, window: Callable) -> None:
+def test_it_can_be_read_aloud_and_fits_a_phone(run: Path, tmp_path: Path, browser: Any) -> None:
     """Everything that can be filled in or pressed has a name; nothing stands beyond the screen's edge."""
-    with served(run, tmp_path / "people", "--max-new-tokens", LONGEST) as (url, _):
-        here = window(url, viewport=PHONE)
+    with (
+        served(run, tmp_path / "people", "--max-new-tokens", LONGEST) as (url, _),
+        window(browser, url, viewport=PHONE) as here,
+    ):
         here.create("Anna")
         here.page.get_by_label("side by side").check()
         here.say(MESSAGE)
@@ -279,9 +275,7 @@ def test_it_can_be_read_aloud_and_fits_a_phone(run: Path, tmp_path: Path, window
         here.picture("chat-phone")
 
 
-def test_elsewhere_than_on_this_machine_a_password_is_asked_for(
-    run: Path, tmp_path: Path, browser: Any, window: Callable
-) -> None:
+def test_elsewhere_than_on_this_machine_a_password_is_asked_for(run: Path, tmp_path: Path, browser: Any) -> None:
     with served(run, tmp_path / "people", "--host", "0.0.0.0", METANLP_PASSWORD="open sesame") as (url, _):
         url = url.replace("0.0.0.0", "127.0.0.1")
         for given in ({}, {"http_credentials": {"username": "anna", "password": "open barley"}}):
@@ -292,7 +286,10 @@ def test_elsewhere_than_on_this_machine_a_password_is_asked_for(
                 assert page.get_by_text("New person").count() == 0
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(f"{url}/export?person=Anna")
-        here = window(url, http_credentials={"username": "anna", "password": "open sesame"})
-        here.create("Anna")
-        here.say(MESSAGE)
-        here.answer.wait_for()
+        known = {"username": "anna", "password": "open sesame"}
+        with window(browser, url, http_credentials=known) as here:
+            here.create("Anna")
+            here.say(MESSAGE)
+            here.answer.wait_for()
+            here.press("Begin anew")
+            here.hears("the conversation begins anew")
