@@ -52,6 +52,15 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
+@pytest.fixture(scope="module")
+def server(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """An address, and the folder that is the server's for files that come and go."""
+    aside = tmp_path_factory.mktemp("aside")
+    people = tmp_path_factory.mktemp("people")
+    with served(run, people, "--max-new-tokens", LONGEST, TMPDIR=str(aside)) as (url, _):
+        yield url, aside
+
+
 @contextmanager
 def window(browser: Any, url: str, **options: Any) -> Iterator[Window]:
     """A window of its own, which reaches that server alone."""
@@ -212,18 +221,16 @@ def test_the_story_of_anna(run: Path, tmp_path: Path, session_of: Callable, brow
         anew.reads(anew.answer, plain)
 
 
-def test_a_file_is_dropped_and_read_and_gone(run: Path, tmp_path: Path, session_of: Callable, browser: Any) -> None:
+def test_a_file_is_dropped_and_read_and_gone(
+    run: Path, tmp_path: Path, session_of: Callable, browser: Any, server: tuple[str, Path]
+) -> None:
+    url, aside = server
     (tmp_path / "lines.txt").write_text(MORE, encoding="utf-8")
     (tmp_path / "bad.jsonl").write_text("{}\n", encoding="utf-8")
     session = session_of(run=run, people=tmp_path / "apart", max_new_tokens=int(LONGEST))
     assert session.teach("Anna", lines_of_file(tmp_path / "lines.txt")[0]).wait(SECONDS)
     adapted = said(session, "Anna")
-    aside = tmp_path / "aside"
-    aside.mkdir()
-    with (
-        served(run, tmp_path / "people", "--max-new-tokens", LONGEST, TMPDIR=str(aside)) as (url, _),
-        window(browser, url) as here,
-    ):
+    with window(browser, url) as here:
         here.create("Anna")
         file = here.page.locator("input[type=file]")
         file.set_input_files(tmp_path / "bad.jsonl")
@@ -233,6 +240,7 @@ def test_a_file_is_dropped_and_read_and_gone(run: Path, tmp_path: Path, session_
         here.page.locator("#file button[aria-label=Clear]:visible").click()
         file.set_input_files(tmp_path / "lines.txt")
         here.page.get_by_text("lines.txt").first.wait_for()
+        assert len(list(aside.rglob("lines.txt"))) == 1
         here.press("Teach")
         here.hears("Anna has learnt 2 lines in")
         here.say(MESSAGE)
@@ -240,9 +248,9 @@ def test_a_file_is_dropped_and_read_and_gone(run: Path, tmp_path: Path, session_
         assert list(aside.rglob("lines.txt")) == []
 
 
-def test_names_and_lines_are_text_and_nothing_else(run: Path, tmp_path: Path, browser: Any) -> None:
+def test_names_and_lines_are_text_and_nothing_else(browser: Any, server: tuple[str, Path]) -> None:
     evil = "<img src=x onerror=alert(1)>"
-    with served(run, tmp_path / "people") as (url, _), window(browser, url) as here:
+    with window(browser, server[0]) as here:
         here.create(evil)
         here.say(evil)
         here.answer.wait_for()
@@ -254,13 +262,10 @@ def test_names_and_lines_are_text_and_nothing_else(run: Path, tmp_path: Path, br
         assert here.page.locator("img[src=x]").count() == 0
 
 
-def test_it_can_be_read_aloud_and_fits_a_phone(run: Path, tmp_path: Path, browser: Any) -> None:
+def test_it_can_be_read_aloud_and_fits_a_phone(browser: Any, server: tuple[str, Path]) -> None:
     """Everything that can be filled in or pressed has a name; nothing stands beyond the screen's edge."""
-    with (
-        served(run, tmp_path / "people", "--max-new-tokens", LONGEST) as (url, _),
-        window(browser, url, viewport=PHONE) as here,
-    ):
-        here.create("Anna")
+    with window(browser, server[0], viewport=PHONE) as here:
+        here.create("Zoë")
         here.page.get_by_label("side by side").check()
         here.say(MESSAGE)
         here.answer.wait_for()
