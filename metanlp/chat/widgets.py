@@ -8,7 +8,10 @@ FONTS = ("system-ui", "sans-serif")  # those of the machine; none is fetched
 LOOK = """
 .gradio-container { width: 100% !important; max-width: 70rem !important; margin: auto !important; }
 #news, #who, #progress { padding: 0 0.5rem; }
-#progress progress { width: 100%; height: 1rem; accent-color: #1d4ed8; }
+#progress progress { width: 100%; height: 1rem; appearance: none; border: none; background: #d1d5db; color: #1d4ed8; }
+#progress ::-webkit-progress-bar { background: #d1d5db; }
+#progress ::-webkit-progress-value { background: #1d4ed8; }
+#progress ::-moz-progress-bar { background: #1d4ed8; }
 """
 AS_PERSON, AS_MODEL, SIDE_BY_SIDE = "the person", "the model, not adapted", "both, side by side"
 
