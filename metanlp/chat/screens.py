@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from metanlp.chat.jobs import Job
+from metanlp.chat.people import Person
 from metanlp.errors import UserError
 from metanlp.report.summary import counted
 
@@ -23,6 +24,17 @@ def told(job: Job) -> str:
     if job.state == "replaced":
         return f"the teaching of {job.person} was given up for another"
     return f"learning {job.person}: {f'step {job.done} of {job.steps}' if job.steps else 'waiting'}"
+
+
+def about(person: Person, job: Job | None) -> str:
+    """What was learnt of somebody, in words; `job` is their last teaching."""
+    learnt, said = person.learnt, f"{person.name}: {counted(person.lines, 'line')}"
+    if learnt and person.adapter:
+        said += (
+            f", of which {learnt.lines} learnt in {learnt.steps} steps and {learnt.seconds:.0f} s, "
+            f"an adapter of {person.adapter_bytes / 1e6:.2f} MB"
+        )
+    return said + (f"; learning, step {job.done} of {job.steps}" if job and not job.ended else "")
 
 
 class Lines:

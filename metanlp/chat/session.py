@@ -36,6 +36,7 @@ T = TypeVar("T")
 class Session:
     """`Session(run)`; a conversation with each person lasts as long as the session, what they were taught stays on disk.
 
+    Where several talk at once, each names a `window` of their own: people are the same in all, conversations are not.
     Learning goes on in the background, a step at a time, and gives way to whoever wants a reply.
     """
 
@@ -59,7 +60,7 @@ class Session:
         self._model = Model(self.run, device_of(device))
         self._people = People(Path(people) if people is not None else self.run.folder / "people")
         self._adapters = Adapters()
-        self._conversations: dict[str, list[Message]] = {}
+        self._conversations: dict[tuple[str, str], list[Message]] = {}  # by person and window
         self._jobs: dict[str, Job] = {}
         self._lock = RLock()  # over people, adapters, conversations and jobs; whoever has it asks for no turn
         self._learning = Learning(self._model, self._learnt)
@@ -99,33 +100,33 @@ class Session:
         """The last teaching of a person in this session."""
         return self._jobs.get(key_of(name))
 
-    def conversation(self, name: str) -> list[Message]:
+    def conversation(self, name: str, window: str = "") -> list[Message]:
         """What was said so far, the oldest first; a copy."""
-        return [dict(message) for message in self._conversations.get(key_of(name), [])]
+        return [dict(message) for message in self._conversations.get((key_of(name), window), [])]
 
-    def reply(self, name: str, message: str, adapted: bool = True) -> Iterator[str]:
+    def reply(self, name: str, message: str, adapted: bool = True, window: str = "") -> Iterator[str]:
         """The person's answer in pieces as they are written; joined, they are the whole. Not `adapted`: the model's own.
 
         Message and answer then belong to the conversation, also where the caller closes the iterator before its end.
         """
-        [answer], told = self._answers(name, message, [adapted])
+        [answer], told = self._answers(name, message, [adapted], window)
         return told(answer, lambda piece: piece)
 
-    def both(self, name: str, message: str) -> Iterator[tuple[str, str]]:
+    def both(self, name: str, message: str, window: str = "") -> Iterator[tuple[str, str]]:
         """Pieces of two answers to the same message side by side: the model's own, and the person's.
 
         Either piece may be empty. The person's answer is the one that belongs to the conversation afterwards.
         """
-        (own, theirs), told = self._answers(name, message, [False, True])
+        (own, theirs), told = self._answers(name, message, [False, True], window)
         pairs = ((first or "", second or "") for first, second in zip_longest(own, theirs))
         return told(pairs, lambda pair: pair[1])
 
-    def reset(self, name: str) -> int:
+    def reset(self, name: str, window: str = "") -> int:
         """Begin the conversation anew; returns how many messages there were."""
-        return len(self._conversations.pop(key_of(name), []))
+        return len(self._conversations.pop((key_of(name), window), []))
 
     def forget(self, name: str) -> Forgotten:
-        """Delete a person: lines, adapter, what is in memory, the conversation. A teaching that is going on comes to nothing.
+        """Delete a person: lines, adapter, what is in memory, conversations. A teaching that is going on comes to nothing.
 
         The result says what was deleted (`str(forgotten)` is a sentence). UserError where there is no such person.
         """
@@ -136,7 +137,8 @@ class Session:
             if job is not None:
                 job.end("replaced")
             in_memory = self._adapters.forget(key)
-            messages = len(self._conversations.pop(key, []))
+            talks = [talk for talk in list(self._conversations) if talk[0] == key]
+            messages = sum(len(self._conversations.pop(talk, [])) for talk in talks)
             return Forgotten(gone.name, gone.folder, gone.lines, gone.adapter_bytes, in_memory, messages, going_on)
 
     def export(self, name: str, folder: str | Path) -> Path:
@@ -189,7 +191,7 @@ class Session:
         return self._adapters.get(key, lambda: self._model.load(person.folder / ADAPTER))
 
     def _answers(
-        self, name: str, message: str, adapted: Sequence[bool]
+        self, name: str, message: str, adapted: Sequence[bool], window: str
     ) -> tuple[list[Iterator[str]], Callable[[Iterator[T], Callable[[T], str]], Iterator[T]]]:
         """The streams of answers to a message, and what makes a conversation of what is read of them."""
         said = one_line(message)
@@ -197,7 +199,7 @@ class Session:
             raise UserError("there is nothing to answer; type a message")
         with self._lock:
             person = self._known(name)
-            conversation = self._conversations.setdefault(key_of(name), [])
+            conversation = self._conversations.setdefault((key_of(name), window), [])
             lines = [*(each["content"] for each in conversation), said]
             weights = [self._weights(person) if own else self._model.start for own in adapted]
         seed = seed_of(self.run.recipe.seed, "reply", len(conversation))
@@ -207,7 +209,7 @@ class Session:
             answer = []
             try:
                 for piece in pieces:
-                    if self._conversations.get(key_of(name)) is not conversation:
+                    if self._conversations.get((key_of(name), window)) is not conversation:
                         return  # begun anew, or the person was forgotten: nobody goes on as they were
                     answer.append(text_of(piece))
                     yield piece

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from metanlp.chat.jobs import Job
+from metanlp.chat.screens import about
 from metanlp.chat.session import Session
 from metanlp.chat.teaching import lines_of_file, lines_of_text
 from metanlp.errors import UserError, did_you_mean
@@ -78,15 +79,7 @@ class Terminal:
         """who there is, and what was learnt of them"""
         people = self.session.people()
         for person in people:
-            learnt = person.learnt
-            said = f"{person.name}: {counted(person.lines, 'line')}"
-            if learnt and person.adapter:
-                said += (
-                    f", of which {learnt.lines} learnt in {learnt.steps} steps and {learnt.seconds:.0f} s, "
-                    f"an adapter of {person.adapter_bytes / 1e6:.2f} MB"
-                )
-            job = self.session.job(person.name)
-            said += f"; learning, step {job.done} of {job.steps}" if job and not job.ended else ""
+            said = about(person, self.session.job(person.name))
             self.screen.say(("* " if person.name == self.name else "  ") + said)
         if not people:
             self.screen.say("there is nobody yet: /person NAME")

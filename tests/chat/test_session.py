@@ -148,6 +148,23 @@ def test_both_are_the_two_answers_and_the_persons_is_kept(session_of) -> None:
     assert session.conversation("Anna")[1]["content"] == theirs.strip()
 
 
+def test_each_window_has_its_own_conversation(session_of) -> None:
+    session = session_of()
+    session.open("Anna")
+    one = "".join(session.reply("Anna", "hello", window="one"))
+    left = session.reply("Anna", "hello", window="two")
+    next(left)
+    assert session.conversation("Anna") == session.conversation("Anna", "two") == []
+    session.reset("Anna", "two")
+    assert list(left) == []  # it belonged to what was begun anew
+    assert [each["content"] for each in session.conversation("anna", "one")] == ["hello", one.strip()]
+    "".join(session.reply("Anna", "hello"))
+    assert (session.reset("Anna", "two"), session.reset("Anna", "one"), session.reset("Anna", "one")) == (0, 2, 0)
+    "".join(session.reply("Anna", "hello", window="three"))
+    assert session.forget("Anna").messages == 4
+    assert session.conversation("Anna", "three") == []
+
+
 def test_drawn_answers_can_be_repeated(session_of) -> None:
     session = session_of(temperature=1.0)
     session.open("Anna")

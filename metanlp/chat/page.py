@@ -1,0 +1,207 @@
+"""What happens on the web page when somebody types, clicks or drops a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+from html import escape
+from pathlib import Path
+from threading import Event
+from typing import Any
+from urllib.parse import quote
+
+import gradio as gr
+
+from metanlp.chat.jobs import Job
+from metanlp.chat.screens import about, told
+from metanlp.chat.session import Message, Session
+from metanlp.chat.teaching import lines_of_file, lines_of_text
+from metanlp.chat.widgets import AS_PERSON, SIDE_BY_SIDE, Widgets
+from metanlp.data.types import Example
+from metanlp.errors import UserError
+from metanlp.report.summary import counted
+
+SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_TO_STOP = 5  # an answer; if it takes longer, its window has gone
+Shown = dict[Any, Any]  # a widget -> what it becomes
+
+
+def in_words(handler: Callable[..., Shown]) -> Callable[..., Shown]:
+    """A user's mistake is shown to them, and changes nothing else on the page."""
+
+    @wraps(handler)
+    def tried(page: Page, *given: Any) -> Shown:
+        try:
+            return handler(page, *given)
+        except UserError as error:
+            return page.show(error)
+
+    return tried
+
+
+class Page:
+    """`Page(session).blocks` is the page. What a window shows, the window hands in; remembered is only what it waits for."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._answers: dict[str, tuple[Event, Event]] = {}  # window -> stop it, it is over
+        with gr.Blocks(title="metanlp chat", analytics_enabled=False) as self.blocks:
+            self.widgets = Widgets()
+            self.timer = gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
+            self._connect(self.widgets)
+        self.blocks.queue(default_concurrency_limit=None, api_open=False)
+
+    def _connect(self, on: Widgets) -> None:
+        every = {*vars(on).values(), self.timer}
+        quiet: Any = {"outputs": every, "show_progress": "hidden", "api_visibility": "private"}
+        self.blocks.load(self.arrive, [], **quiet)
+        on.person.input(self.choose, [on.person], **quiet)
+        on.new.submit(self.create, [on.new], **quiet)
+        gr.on([on.message.submit, on.send.click], self.say, [on.person, on.message, on.answers], **quiet)
+        gr.on([on.reset.click, on.chat.clear], self.reset, [on.person], **quiet)
+        on.delete.click(self.forget, [on.person], **quiet)
+        on.teach.click(self.teach, [on.person, on.lines, on.file], **quiet)
+        on.forget.click(lambda: gr.Row(visible=True), [], on.sure, api_visibility="private")
+        on.keep.click(lambda: gr.Row(visible=False), [], on.sure, api_visibility="private")
+        on.person.focus(
+            lambda: gr.Dropdown(self._names()), [], on.person, show_progress="hidden", api_visibility="private"
+        )
+        self.timer.tick(self.look, [on.person], **quiet)
+
+    def arrive(self) -> Shown:
+        """A window was opened, or loaded anew: nobody is chosen."""
+        return {
+            self.widgets.person: gr.Dropdown(self._names(), value=None),
+            self.widgets.room: gr.Row(visible=False),
+            **self._standing(None),
+        }
+
+    @in_words
+    def choose(self, name: str | None, request: gr.Request) -> Shown:
+        if name is None:
+            return self.arrive()
+        person, on = self.session.open(name), self.widgets
+        self._stop(request)
+        known = "" if person.lines else ", who is new: teach them some lines"
+        return {
+            on.person: gr.Dropdown(self._names(), value=person.name),
+            on.new: "",
+            on.room: gr.Row(visible=True),
+            on.chat: _plain(self.session.conversation(person.name, str(request.session_hash))),
+            on.two: gr.Row(visible=False),
+            on.sure: gr.Row(visible=False),
+            on.theirs: gr.Textbox("", label=person.name),
+            on.news: _html([f"you talk with {person.name}{known}"]),
+            **self._standing(person.name),
+        }
+
+    def create(self, name: str, request: gr.Request) -> Shown:
+        return self.choose(name, request)
+
+    def say(self, name: str, message: str, answers: str, request: gr.Request) -> Iterator[Shown]:
+        """The answer grows; side by side, both do."""
+        on, window = self.widgets, str(request.session_hash)
+        both, texts = answers == SIDE_BY_SIDE, ["", ""]
+        before = [*self.session.conversation(name, window), {"role": "user", "content": message}]
+        try:
+            if both:
+                pairs = self.session.both(name, message, window)
+            else:
+                pairs = (("", piece) for piece in self.session.reply(name, message, answers == AS_PERSON, window))
+        except UserError as error:
+            yield self.show(error)
+            return
+        stop, over = self._answers[window] = Event(), Event()
+        try:
+            yield {on.message: "", on.chat: _plain(before), on.two: gr.Row(visible=both), on.own: "", on.theirs: ""}
+            for pair in pairs:
+                if stop.is_set():
+                    return
+                texts = [text + piece for text, piece in zip(texts, pair, strict=True)]
+                grown = {on.chat: _plain([*before, {"role": "assistant", "content": texts[1]}])}
+                yield grown | ({on.own: texts[0], on.theirs: texts[1]} if both else {})
+        finally:
+            over.set()
+
+    @in_words
+    def teach(self, name: str, typed: str, file: str | None) -> Shown:
+        """Lines that are typed, and those of a dropped file, which is deleted once it is read."""
+        dropped, left_out = _dropped(Path(file)) if file else ([], [])
+        examples = [*(lines_of_text(typed) if typed.strip() or not file else []), *dropped]
+        self.session.teach(name, examples)
+        news = [f"{name} is being learnt; go on talking meanwhile", *left_out]
+        if file:
+            Path(file).unlink(missing_ok=True)
+        on = self.widgets
+        return {on.lines: "", on.file: None, on.news: _html(news), **self._standing(name)}
+
+    def look(self, name: str | None) -> Shown:
+        """How the teaching stands; at its end it is news."""
+        job = self.session.job(name) if name else None
+        if job is None or job.ended:
+            news = {self.widgets.news: _html([told(job)])} if job else {}
+            return news | self._standing(name)
+        return {self.widgets.progress: _bar(job)}
+
+    def reset(self, name: str, request: gr.Request) -> Shown:
+        self._stop(request)
+        on, had = self.widgets, self.session.reset(name, str(request.session_hash))
+        news = _html([f"the conversation begins anew; it had {counted(had, 'message')}"])
+        return {on.chat: [], on.two: gr.Row(visible=False), on.news: news}
+
+    @in_words
+    def forget(self, name: str, request: gr.Request) -> Shown:
+        self._stop(request)
+        return {self.widgets.news: _html([str(self.session.forget(name))]), **self.arrive()}
+
+    def show(self, mistake: UserError) -> Shown:
+        gr.Warning(escape(str(mistake)), duration=None)  # unlike gr.Error it covers nothing
+        return {self.widgets.news: ""}
+
+    def _stop(self, request: gr.Request) -> None:
+        """No more is shown of an answer that the window waits for: it belongs to whom it was begun for."""
+        if found := self._answers.pop(str(request.session_hash), None):
+            stop, over = found
+            stop.set()
+            over.wait(SECONDS_TO_STOP)
+
+    def _names(self) -> list[str]:
+        return [person.name for person in self.session.people()]
+
+    def _standing(self, name: str | None) -> Shown:
+        """What there is of everybody, and how the teaching of `name` goes on."""
+        on, people = self.widgets, self.session.people()
+        job = self.session.job(name) if name else None
+        learning = job is not None and not job.ended
+        adapted = any(person.name == name and person.adapter for person in people)
+        return {
+            on.who: _html(
+                [about(person, self.session.job(person.name)) for person in people] or ["there is nobody yet"]
+            ),
+            on.progress: _bar(job) if job and learning else "",
+            on.export: gr.Button(link=f"export?person={quote(name or '', safe='')}", interactive=adapted),
+            self.timer: gr.Timer(active=learning),
+        }
+
+
+def _dropped(file: Path) -> tuple[list[Example], list[str]]:
+    """The lines of a file, and what was left out of it. Its folder is the server's business, not the reader's."""
+    try:
+        examples, rejected = lines_of_file(file)
+    except UserError as error:
+        raise UserError(str(error).replace(str(file), file.name)) from None
+    return examples, [f"left out {file.name}:{row.line}: {row.reason}: {row.text}" for row in rejected]
+
+
+def _plain(messages: list[Message]) -> list[Message]:
+    """Texts as they are written: what looks like HTML would be shown as such."""
+    return [message | {"content": escape(message["content"], quote=False)} for message in messages]
+
+
+def _bar(job: Job) -> str:
+    share = f'max="{job.steps}" value="{job.done}"' if job.steps else ""  # without numbers it says: not begun yet
+    return f"<label>{escape(told(job))} <progress {share}></progress></label>"
+
+
+def _html(sentences: list[str]) -> str:
+    return "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)

@@ -1,0 +1,298 @@
+"""The web page in a real browser, with a real server behind it; nothing else is there to be asked.
+
+METANLP_PICTURES=RUN talks with that run instead of a tiny one, and makes the pictures of docs/images anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import served
+
+pytest.importorskip("gradio", reason="pip install 'metanlp[web]'")
+pytest.importorskip("playwright", reason="pip install 'metanlp[browser]'")
+
+import playwright.sync_api as api
+
+from metanlp.chat.session import Session
+from metanlp.chat.teaching import lines_of_file, lines_of_text
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="apt install chromium")
+RUN = os.environ.get("METANLP_PICTURES")
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+LONGEST = "30" if RUN else "8"
+SECONDS = 300 if RUN else 20
+LINES = "How are you? => Arr, fine as a fair wind!\nWhere do you live? => Arr, on me ship, matey!"
+MORE = "Arr, hoist the sails!\nWhat do you drink? => Arr, nothing but rum!\n"
+MESSAGE = "Hello! What do you like to do?"
+DESK, PHONE = {"width": 1120, "height": 840}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def run(talker: Path) -> Path:
+    return Path(RUN) if RUN else talker
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with api.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def window(browser: Any) -> Iterator[Callable[..., Window]]:
+    """`window(url)`: a window of its own, which reaches that server alone."""
+    opened: list[Window] = []
+
+    def make(url: str, **options: Any) -> Window:
+        opened.append(Window(browser.new_context(**{"viewport": DESK, **options}), url))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.page.context.close()
+        assert (each.elsewhere, each.complaints) == ([], [])
+
+
+class Window:
+    """What somebody sees and does. Finds everything by its label, as a screen reader does."""
+
+    def __init__(self, context: Any, url: str) -> None:
+        self.elsewhere: list[str] = []  # addresses of other hosts that were asked for
+        self.complaints: list[str] = []  # the browser's, as when the page's policy forbids something
+        context.set_default_timeout(SECONDS * 1000)
+        self.page = context.new_page()
+        self.page.route(re.compile(f"^(?!{re.escape(url)}|data:|blob:)"), self._refuse)
+        self.page.on(
+            "console",
+            lambda said: self.complaints.append(f"{said.text} {said.location}") if said.type == "error" else None,
+        )
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.answer = self.page.get_by_test_id("bot").last
+        self.open(url)
+
+    def _refuse(self, route: Any) -> None:
+        self.elsewhere.append(route.request.url)
+        route.abort()
+
+    def open(self, url: str) -> None:
+        self.page.goto(url)
+        self.field("New person").wait_for()
+
+    def field(self, label: str) -> Any:
+        return self.page.get_by_role("textbox", name=re.compile(f"^{label}"))
+
+    def press(self, button: str) -> None:
+        self.page.get_by_role("button", name=button, exact=True).click()
+
+    def create(self, name: str) -> None:
+        self.field("New person").fill(name)
+        self.field("New person").press("Enter")
+        self.hears(f"you talk with {name}")
+
+    def finds(self, *people: str) -> None:
+        """To choose among."""
+        self.page.get_by_label("Person", exact=True).click()
+        self.reads(self.page.get_by_role("option"), [re.compile(rf"\b{name}\b") for name in people])
+        self.page.keyboard.press("Escape")
+
+    def choose(self, name: str) -> None:
+        self.page.get_by_label("Person", exact=True).click()
+        self.page.get_by_role("option", name=name).click()
+        self.hears(f"you talk with {name}")
+
+    def say(self, message: str) -> None:
+        self.field("Message").fill(message)
+        self.field("Message").press("Enter")
+
+    def hears(self, news: str) -> str:
+        status = self.page.get_by_role("status").filter(has_text=news)
+        status.wait_for()
+        return str(status.inner_text())
+
+    def reads(self, where: Any, text: Any) -> None:
+        api.expect(where).to_have_text(text, timeout=SECONDS * 1000)
+
+    def picture(self, name: str) -> None:
+        if RUN:
+            IMAGES.mkdir(exist_ok=True)
+            self.page.mouse.move(0, 0)
+            self.page.screenshot(path=IMAGES / f"{name}.png", full_page=True, scale="css")
+
+
+def said(session: Session, name: str, adapted: bool = True) -> str:
+    session.open(name)
+    session.reset(name)
+    return "".join(session.reply(name, MESSAGE, adapted)).strip()
+
+
+def test_the_story_of_anna(run: Path, tmp_path: Path, session_of: Callable, window: Callable) -> None:
+    """Created, taught, switched away from, side by side, loaded anew, restarted, forgotten; a session apart says how
+    everybody should answer."""
+    session = session_of(run=run, people=tmp_path / "apart", max_new_tokens=int(LONGEST))
+    plain = said(session, "Anna")
+    assert session.teach("Anna", lines_of_text(LINES)).wait(SECONDS)
+    adapted = said(session, "Anna")
+    assert adapted != plain
+
+    people, options = tmp_path / "people", ["--max-new-tokens", LONGEST]
+    with served(run, people, *options) as (url, _):
+        here = window(url)
+        here.create("Anna")
+        here.say(MESSAGE)
+        here.reads(here.answer, plain)
+        here.field("Lines of theirs").fill(LINES)
+        here.press("Teach")
+        here.page.get_by_role("progressbar").wait_for()
+        here.picture("chat-teaching")
+        assert here.hears("Anna has learnt 2 lines in")
+        assert here.field("Lines of theirs").input_value() == ""
+        here.press("Begin anew")
+        here.hears("it had 2 messages")
+        here.say(MESSAGE)
+        here.reads(here.answer, adapted)
+        here.press("Begin anew")
+        here.hears("it had 2 messages")
+        here.page.get_by_label("not adapted").check()
+        here.say(MESSAGE)
+        here.reads(here.answer, plain)
+        here.press("Begin anew")
+        here.page.get_by_label("side by side").check()
+        here.say(MESSAGE)
+        here.reads(here.answer, adapted)
+        api.expect(here.field("Not adapted")).to_have_value(plain, timeout=SECONDS * 1000)
+        api.expect(here.field("Anna")).to_have_value(adapted, timeout=SECONDS * 1000)
+        here.picture("chat-side-by-side")
+
+        there = window(url)
+        there.create("Ben")
+        there.say(MESSAGE)
+        there.reads(there.answer, plain)
+        there.choose("Anna")
+        assert there.page.get_by_test_id("bot").count() == 0  # what Anna said in the other window stays there
+        there.say(MESSAGE)
+        there.reads(there.answer, adapted)
+        there.say(MESSAGE)
+        there.choose("Ben")  # before Anna has answered
+        there.reads(there.page.get_by_test_id("bot"), [plain])
+        here.finds("Anna", "Ben")
+
+        here.page.reload()
+        here.choose("Anna")
+        here.say(MESSAGE)
+        here.reads(here.answer, adapted)
+        with here.page.expect_download() as download:
+            here.page.get_by_role("link", name="Export").click()
+        with zipfile.ZipFile(download.value.path()) as archive:
+            assert {"adapter_config.json", "lines.jsonl"} <= {Path(name).name for name in archive.namelist()}
+        assert download.value.suggested_filename == "Anna.zip"
+
+    with served(run, people, *options) as (url, _):
+        anew = window(url)
+        anew.choose("Anna")
+        anew.say(MESSAGE)
+        anew.reads(anew.answer, adapted)
+        anew.press("Forget")
+        anew.press("Keep")
+        anew.press("Forget")
+        anew.press("Delete for ever")
+        gone = anew.hears("forgot Anna: deleted 2 lines, an adapter of")
+        assert "a conversation of 2 messages" in gone
+        anew.finds("Ben")
+        assert not anew.field("Message").is_visible()
+        assert len([each for each in people.iterdir() if each.is_dir()]) == 1
+        anew.create("Anna")
+        anew.say(MESSAGE)
+        anew.reads(anew.answer, plain)
+
+
+def test_a_file_is_dropped_and_read_and_gone(run: Path, tmp_path: Path, session_of: Callable, window: Callable) -> None:
+    (tmp_path / "lines.txt").write_text(MORE, encoding="utf-8")
+    (tmp_path / "bad.jsonl").write_text("{}\n", encoding="utf-8")
+    session = session_of(run=run, people=tmp_path / "apart", max_new_tokens=int(LONGEST))
+    assert session.teach("Anna", lines_of_file(tmp_path / "lines.txt")[0]).wait(SECONDS)
+    adapted = said(session, "Anna")
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    with served(run, tmp_path / "people", "--max-new-tokens", LONGEST, TMPDIR=str(aside)) as (url, _):
+        here = window(url)
+        here.create("Anna")
+        file = here.page.locator("input[type=file]")
+        file.set_input_files(tmp_path / "bad.jsonl")
+        here.page.get_by_text("bad.jsonl").first.wait_for()
+        here.press("Teach")
+        here.page.get_by_test_id("toast-body").filter(has_text="bad.jsonl has no line to learn: line 1").wait_for()
+        here.page.locator("#file button[aria-label=Clear]:visible").click()
+        file.set_input_files(tmp_path / "lines.txt")
+        here.page.get_by_text("lines.txt").first.wait_for()
+        here.press("Teach")
+        here.hears("Anna has learnt 2 lines in")
+        here.say(MESSAGE)
+        here.reads(here.answer, adapted)
+        assert list(aside.rglob("lines.txt")) == []
+
+
+def test_names_and_lines_are_text_and_nothing_else(run: Path, tmp_path: Path, window: Callable) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    with served(run, tmp_path / "people") as (url, _):
+        here = window(url)
+        here.create(evil)
+        here.say(evil)
+        here.answer.wait_for()
+        here.page.get_by_role("button", name="Who there is").click()
+        here.page.locator("#who").get_by_text(evil).wait_for()
+        here.field("New person").fill("\N{BELL}" + evil)
+        here.field("New person").press("Enter")
+        here.page.get_by_test_id("toast-body").filter(has_text="is no name").wait_for()
+        assert here.page.locator("img[src=x]").count() == 0
+
+
+def test_it_can_be_read_aloud_and_fits_a_phone(run: Path, tmp_path: Path, window: Callable) -> None:
+    """Everything that can be filled in or pressed has a name; nothing stands beyond the screen's edge."""
+    with served(run, tmp_path / "people", "--max-new-tokens", LONGEST) as (url, _):
+        here = window(url, viewport=PHONE)
+        here.create("Anna")
+        here.page.get_by_label("side by side").check()
+        here.say(MESSAGE)
+        here.answer.wait_for()
+        here.press("Forget")
+        nameless = """() => [...document.querySelectorAll('input, textarea, button, select, a')]
+            .filter(each => each.checkVisibility() && !(each.labels?.length || each.ariaLabel || each.title
+                || each.innerText?.trim() || each.getAttribute('aria-labelledby')))
+            .map(each => each.outerHTML)"""
+        assert here.page.evaluate(nameless) == []
+        assert here.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        assert here.page.evaluate("document.documentElement.lang") == "en"
+        here.picture("chat-phone")
+
+
+def test_elsewhere_than_on_this_machine_a_password_is_asked_for(
+    run: Path, tmp_path: Path, browser: Any, window: Callable
+) -> None:
+    with served(run, tmp_path / "people", "--host", "0.0.0.0", METANLP_PASSWORD="open sesame") as (url, _):
+        url = url.replace("0.0.0.0", "127.0.0.1")
+        for given in ({}, {"http_credentials": {"username": "anna", "password": "open barley"}}):
+            with browser.new_context(**given) as context:
+                page = context.new_page()
+                with suppress(api.Error):  # INVALID_AUTH_CREDENTIALS, or the server's own words are shown
+                    page.goto(url)
+                assert page.get_by_text("New person").count() == 0
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{url}/export?person=Anna")
+        here = window(url, http_credentials={"username": "anna", "password": "open sesame"})
+        here.create("Anna")
+        here.say(MESSAGE)
+        here.answer.wait_for()
