@@ -52,18 +52,20 @@ With metanlp and the run that it was made from (`RUN`; any other is refused):
 ```python
 import metanlp
 
-translate = metanlp.pipeline("translation", "RUN", adaptation="this folder, or its name on the Hub")
-print(translate("a text")[0]["translation_text"])
+{usage}
 ```
 
 {plain}
 
-Of `a text` the model reads `{prompt}`; metanlp writes that itself.
+Of `a text` the model reads this, which metanlp writes itself:
+
+```
+{prompt}
+```
 
 ## Intended use and limits
 
-First drafts of texts like the examples, which a speaker of the language then reads. Few examples teach few words: what they
-do not show is often wrong, and fluent all the same. It was not made to give medical, legal or safety-critical information,
+{intended} It was not made to give medical, legal or safety-critical information,
 nor to judge people. What was in the examples may come back word for word: publish it only if they may be published.
 """
 
@@ -123,8 +125,9 @@ def model_card(run: Run, parts: Parts, made: Adaptation) -> str:
         attribution=f" Attribution: {facts.attribution}." if facts.attribution else "",
         scores=_scores(made),
         plain=_plain(run, parts, adapter),
-        prompt=parts.backbone.prefix
-        + run.recipe.task.prompt_of(made.name, made.task_info, Example("a text", "")).input,
+        usage=run.recipe.task.usage,
+        prompt=parts.backbone.reading_of(run.recipe.task.prompt_of(made.name, made.task_info, Example("a text", ""))),
+        intended=run.recipe.task.intended,
     )
     return f"---\n{data.to_yaml()}\n---\n\n{text}"
 

@@ -78,3 +78,12 @@ def test_every_file_registers_its_own_name_with_help(registry: Registry) -> None
         assert cls.__doc__ != Options.__doc__
         for field, info in cls.model_fields.items():
             assert info.description, f"{registry.kind} {name}: {field} has no help"
+
+
+@pytest.mark.parametrize("name", TASKS.names())
+def test_a_family_says_how_its_adaptations_are_used(name: str) -> None:
+    family = TASKS.get(name)
+    assert "RUN" in family.usage
+    compile(family.usage, name, "exec")
+    assert family.next_step.format(run="runs/mine", name="zu") != family.next_step
+    assert family.intended.endswith(".")

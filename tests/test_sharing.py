@@ -117,7 +117,7 @@ def test_what_the_card_says_works_as_it_stands(kind: str, runs) -> None:
     code = re.findall(r"```python\n(.*?)```", card, re.S)[-1]
     there: dict[str, Any] = {}
     exec(code.replace("this folder, or its name on the Hub", str(folder)).replace('"RUN/', f'"{run.folder}/'), there)
-    (read,) = re.findall(r"Of `a text` the model reads `(.*)`;", card)
+    (read,) = re.findall(r"Of `a text` the model reads this.*?\n```\n(.*?)\n```", card, re.DOTALL)
     assert read == ("query: a text" if kind.endswith("on e5") else "a text")
     pieces = there["tokenizer"](read, return_tensors="pt")
     ids = {name: pieces[name] for name in ("input_ids", "attention_mask")}

@@ -127,6 +127,10 @@ class Chat:
         """The pieces that are read before the reply, and those that the loss is about."""
         return self.form.pieces(prompt, self.max_length)
 
+    def reading_of(self, prompt: Prompt) -> str:
+        """What the model reads of a prompt, as text, marks and all."""
+        return str(self.tokenizer.decode(self.form.pieces(prompt, self.max_length, answered=False).before))
+
     def save(self, folder: Path) -> None:
         """An ordinary `from_pretrained` folder."""
         self.model.save_pretrained(folder)

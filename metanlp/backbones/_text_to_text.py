@@ -88,6 +88,10 @@ class TextToText:
         rows = self._tokens(prompts, side, whole=True) if prompts else []  # tokenizers refuse to read nothing
         return [len(row) > self.max_length for row in rows]
 
+    def reading_of(self, prompt: Prompt) -> str:
+        """What the encoder reads of a prompt, as text; the tokenizer adds its own marks and a language's code."""
+        return self.prefix + prompt.input
+
     def save(self, folder: Path) -> None:
         """An ordinary `from_pretrained` folder, in which `open_alone` finds all that belongs to it, `rows_added` the new rows."""
         self.model.save_pretrained(folder)

@@ -21,13 +21,14 @@ class Turns:
         self._changed = Condition()
         self._taken = False
         self._wanted = 0.0  # when a reply last asked, or was done with its turn
+        self._owed = 0  # steps of learning that have waited long enough: the next turns are theirs
 
     @contextmanager
     def reply(self) -> Iterator[None]:
-        """A turn as soon as the model is free."""
+        """A turn as soon as the model is free and no step of learning has waited too long."""
         with self._changed:
             self._wanted = time.monotonic()
-            self._changed.wait_for(lambda: not self._taken)
+            self._changed.wait_for(lambda: not self._taken and not self._owed)
             self._taken = True
         try:
             yield
@@ -37,20 +38,25 @@ class Turns:
 
     @contextmanager
     def learn(self) -> Iterator[None]:
-        """A turn when the model is free and no reply is under way."""
-        latest = time.monotonic() + MOST
+        """A turn when the model is free and no reply is under way, or the next one where that takes longer than `MOST`."""
+        latest, owed = time.monotonic() + MOST, False
         with self._changed:
-            while self._taken or not self._quiet(latest):
-                self._changed.wait(QUIET / 4)
-            self._taken = True
+            try:
+                while self._taken or not (owed or self._quiet()):
+                    self._changed.wait(QUIET / 4)
+                    if not owed and time.monotonic() > latest:
+                        owed = True
+                        self._owed += 1
+                self._taken = True
+            finally:
+                self._owed -= owed
         try:
             yield
         finally:
             self._free()
 
-    def _quiet(self, latest: float) -> bool:
-        now = time.monotonic()
-        return now - self._wanted > QUIET or now > latest
+    def _quiet(self) -> bool:
+        return time.monotonic() - self._wanted > QUIET
 
     def _free(self) -> None:
         with self._changed:

@@ -86,7 +86,7 @@ def adapt(
         measured = measure(opened, parts, name, queries)
         scores = ", ".join(f"{metric} {score['value']:.1f}" for metric, score in measured.scores.items())
         print(f"on {len(queries)} examples marked query, which it did not learn from: {scores}")
-    print(f"wrote {folder}\n  use it:  echo ... | metanlp translate {run} --adaptation {name}")
+    print(f"wrote {folder}\n  use it:  {opened.recipe.task.next_step.format(run=run, name=name)}")
 
 
 @app.command()

@@ -93,14 +93,16 @@ def push(
     from metanlp.run import Run
     from metanlp.sharing import push_adaptation
 
-    pushed = push_adaptation(Run.open(run), adaptation, to)
+    opened = Run.open(run)
+    pushed = push_adaptation(opened, adaptation, to)
     if pushed.address is None:
         print(f"wrote {pushed.folder}")
     else:
         print(f"pushed {adaptation} to {pushed.address}, private where it is new")
     stayed = "; the card there was edited, and stayed as it was" if pushed.edited else ""
     print(f"  its card: {pushed.card}, of which every push takes a copy{stayed}")
-    print(f"  use it:   metanlp translate {run} --adaptation {to if '/' in to else f'./{to}'}")
+    where = to if "/" in to else f"./{to}"
+    print(f"  use it:   {opened.recipe.task.next_step.format(run=run, name=where)}")
 
 
 def _lines(pipeline: TranslationPipeline, adaptation: str | None, json: bool) -> None:

@@ -60,9 +60,12 @@ class Adapting(Options):
 
 
 class TaskOptions(Options):
-    """The base of a task family's options."""
+    """The base of a task family's options. A family says itself what has no default here."""
 
     pipeline_tag: ClassVar[str] = "text-generation"  # what the Hugging Face Hub calls what its models do
+    usage: ClassVar[str]  # Python that uses an adaptation, for its model card
+    intended: ClassVar[str]  # what an adaptation is for, and where it fails
+    next_step: ClassVar[str]  # what to type next, of {run} and {name}
 
     def additions(self) -> Additions:
         """What a pretrained model's vocabulary lacks for these tasks; nothing, unless a family says otherwise."""

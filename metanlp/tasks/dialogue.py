@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -22,6 +22,16 @@ PARTNER, PERSON = "> ", "< "  # marks of the speakers, where the model knows no 
 @TASKS.register("dialogue")
 class Dialogue(TaskOptions):
     """A task is a person; its examples are their replies, each with the lines before it."""
+
+    usage: ClassVar[
+        str
+    ] = """reply = metanlp.pipeline("dialogue", "RUN", adaptation="this folder, or its name on the Hub")
+print(reply([{"role": "user", "content": "a text"}])[0]["generated_text"][-1]["content"])"""
+    intended: ClassVar[
+        str
+    ] = """Replies in the manner of one person, who has agreed to it; whoever reads them is told so. It
+knows that person's manner from the examples and makes up the facts: nothing it says is what they said or think."""
+    next_step: ClassVar[str] = 'metanlp.pipeline("dialogue", "{run}", adaptation="{name}") in Python'
 
     collection: str = Field(description="folder of the task collection")
     made_by: str = Field("", description="the command that makes that folder, told where it is missing")

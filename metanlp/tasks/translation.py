@@ -25,6 +25,15 @@ class Translation(TaskOptions):
     """A task is a language pair; its examples are sentence pairs."""
 
     pipeline_tag: ClassVar[str] = "translation"
+    usage: ClassVar[
+        str
+    ] = """translate = metanlp.pipeline("translation", "RUN", adaptation="this folder, or its name on the Hub")
+print(translate("a text")[0]["translation_text"])"""
+    intended: ClassVar[
+        str
+    ] = """First drafts of texts like the examples, which a speaker of the language then reads. Few examples
+teach few words: what they do not show is often wrong, and fluent all the same."""
+    next_step: ClassVar[str] = "echo ... | metanlp translate {run} --adaptation {name}"
 
     collection: str = Field(description="folder of the task collection")
     made_by: str = Field("", description="the command that makes that folder, told where it is missing")

@@ -67,14 +67,20 @@ def test_learning_goes_on_where_people_talk_all_the_time(monkeypatch: pytest.Mon
             with turns.reply():
                 time.sleep(0.001)
 
-    thread = threading.Thread(target=talk)
-    thread.start()
-    begun = time.monotonic()
-    with turns.learn():
-        waited = time.monotonic() - begun
+    def learn() -> None:
+        with turns.learn():
+            learnt.set()
+
+    learnt, begun = threading.Event(), time.monotonic()
+    threads = [threading.Thread(target=target, daemon=True) for target in (talk, talk, learn)]
+    for thread in threads:
+        thread.start()
+    assert learnt.wait(30)
+    assert time.monotonic() - begun > 0.25
     stop.set()
-    thread.join()
-    assert 0.25 < waited < 30
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def test_a_turn_that_fails_is_over() -> None:

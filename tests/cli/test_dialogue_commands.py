@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from makers import cipher, plain_recipe
 from terminal import Metanlp
 
@@ -28,7 +29,7 @@ def person(folder: Path, key: int, dialogues: int) -> Path:
     return path
 
 
-def test_from_check_to_an_adaptation(metanlp_: Metanlp, tmp_path: Path) -> None:
+def test_from_check_to_an_adaptation(metanlp_: Metanlp, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for split, people in {"train": {1: 3, 2: 4, 3: 5}, "valid": {4: 2, 5: 5}, "test": {6: 2, 7: 6}}.items():
         for key, dialogues in people.items():
             person(tmp_path / "people" / split, key, dialogues)
@@ -67,3 +68,14 @@ def test_from_check_to_an_adaptation(metanlp_: Metanlp, tmp_path: Path) -> None:
     left_out = adapted.err.splitlines()
     assert f"left out {lines}:15: scattered dialogue" in left_out[0]
     assert f"left out {lines}:16: missing column" in left_out[1]
+    assert f'use it:  metanlp.pipeline("dialogue", "{run}", adaptation="eight") in Python' in adapted.out
+
+    folder = run / "meta" / "adaptations" / "eight"
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "```\n> a text\n```" in card  # as a model that knows no chat reads it
+    code = card.split("```python\n")[1].split("```")[0]
+    there = {"RUN": str(run), "this folder, or its name on the Hub": str(folder)}
+    for name, place in there.items():
+        code = code.replace(f'"{name}"', repr(place))
+    exec(code, {})
+    assert capfd.readouterr().out.endswith("\n")

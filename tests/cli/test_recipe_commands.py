@@ -134,10 +134,3 @@ def test_check_says_what_to_run_where_data_is_missing(metanlp_: Metanlp, tmp_pat
     done = metanlp_("check", "demo/numbers", f"task.collection={tmp_path / 'none'}")
     assert done.code == 2
     assert "make it with `python data_scripts/numbers.py --out data/numbers`" in done.err
-
-
-def test_check_measures_with_as_many_shots_as_training_does() -> None:
-    from metanlp.checking import VALIDATION
-    from metanlp.training import VALIDATION_SHOTS
-
-    assert VALIDATION == VALIDATION_SHOTS
