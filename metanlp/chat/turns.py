@@ -20,16 +20,20 @@ class Turns:
     def __init__(self) -> None:
         self._changed = Condition()
         self._taken = False
-        self._wanted = 0.0  # when a reply last asked, or was done with its turn
+        self._waiting = 0  # replies that have asked for a turn
+        self._wanted = 0.0  # when a reply was last done with its turn
         self._owed = 0  # steps of learning that have waited long enough: the next turns are theirs
 
     @contextmanager
     def reply(self) -> Iterator[None]:
         """A turn as soon as the model is free and no step of learning has waited too long."""
         with self._changed:
-            self._wanted = time.monotonic()
-            self._changed.wait_for(lambda: not self._taken and not self._owed)
-            self._taken = True
+            self._waiting += 1
+            try:
+                self._changed.wait_for(lambda: not self._taken and not self._owed)
+                self._taken = True
+            finally:
+                self._waiting -= 1
         try:
             yield
         finally:
@@ -56,7 +60,7 @@ class Turns:
             self._free()
 
     def _quiet(self) -> bool:
-        return time.monotonic() - self._wanted > QUIET
+        return not self._waiting and time.monotonic() - self._wanted > QUIET
 
     def _free(self) -> None:
         with self._changed:

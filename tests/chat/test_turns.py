@@ -58,6 +58,28 @@ def test_learning_waits_until_no_reply_is_under_way(monkeypatch: pytest.MonkeyPa
     assert order == ["reply"] * 11 + ["learn"]
 
 
+def test_a_reply_that_waited_for_a_step_is_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the step took: whoever waits is not quiet."""
+    monkeypatch.setattr(module, "QUIET", 0.01)
+    turns, order, asked = Turns(), [], threading.Event()
+
+    def reply() -> None:
+        asked.set()
+        with turns.reply():
+            order.append("reply")
+
+    thread = threading.Thread(target=reply)
+    with turns.learn():
+        order.append("learn")
+        thread.start()
+        assert asked.wait(30)
+        time.sleep(0.2)
+    with turns.learn():
+        order.append("learn")
+    thread.join(30)
+    assert order == ["learn", "reply", "learn"]
+
+
 def test_learning_goes_on_where_people_talk_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST", 0.3)
     turns, stop = Turns(), threading.Event()
