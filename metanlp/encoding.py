@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -13,6 +13,8 @@ from metanlp.config.languages import Additions
 from metanlp.config.recipe import Adapting
 from metanlp.data.seeds import Draws, Shuffle, seed_of
 from metanlp.data.types import Episode, Example, Prompt
+
+Row = TypeVar("Row")
 
 
 class TaskFamily(Protocol):
@@ -62,13 +64,18 @@ def encode_episodes(
     return EncodedEpisodes(support, backbone.encode(query, seed_of(seed, "dropout", key, "query")))
 
 
+def filled(rows: Sequence[Row], count: int) -> list[Row]:
+    """`count` rows: those, and repeats of the last; of no rows, none."""
+    return [*rows, *list(rows[-1:]) * (count - len(rows))]
+
+
 def encode_unequal(backbone: Backbone, prompts: Sequence[Sequence[Prompt]], seed: int | None = None) -> Batch:
     """A batch of tasks with any numbers of rows: the shorter ones are filled up with repeats that carry no loss."""
     counts = torch.tensor([len(task) for task in prompts])
     longest = int(counts.max())
-    batch = backbone.encode([[*task, *[task[-1]] * (longest - len(task))] for task in prompts], seed)
-    filled = (torch.arange(longest) >= counts[:, None]).view(-1, 1)  # (tasks * longest, 1)
-    return replace(batch, labels=batch.labels.masked_fill(filled, IGNORED)) if bool(filled.any()) else batch
+    batch = backbone.encode([filled(task, longest) for task in prompts], seed)
+    repeats = (torch.arange(longest) >= counts[:, None]).view(-1, 1)  # (tasks * longest, 1)
+    return replace(batch, labels=batch.labels.masked_fill(repeats, IGNORED)) if bool(repeats.any()) else batch
 
 
 def adapting_batches(

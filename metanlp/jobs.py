@@ -12,7 +12,7 @@ from metanlp.config.recipe import Adapting, Evaluation
 from metanlp.data.seeds import seed_of
 from metanlp.data.split import TaskSplit
 from metanlp.errors import UserError
-from metanlp.measuring import Job, measure_job
+from metanlp.measuring import Job, measure_job, stacks_of
 from metanlp.metrics import WHO_IS_IT
 from metanlp.progress import Advance
 from metanlp.prompting import PERSONA, has_persona
@@ -28,7 +28,7 @@ def jobs_of(
         groups = _among(tasks, options.among, seed, shots)
         return [Job(run, label, own, shots, seed, adapting, besides=besides) for own, besides in groups]
     width = options.tasks_per_stack if run.fast_weights.stackable else 1
-    return [Job(run, label, stack, shots, seed, adapting) for stack in _stacks(tasks, width)]
+    return [Job(run, label, stack, shots, seed, adapting) for stack in stacks_of(tasks, width)]
 
 
 def prompting_jobs(
@@ -51,7 +51,7 @@ def prompting_jobs(
             for shots, tasks in columns.items():
                 if bool(shots) == (way != PERSONA):
                     names = [name for name in tasks if way != PERSONA or name in known]
-                    for stack in _stacks(names, options.tasks_per_stack):
+                    for stack in stacks_of(names, options.tasks_per_stack):
                         yield Job(run, f"{PROMPTED} ({way})", stack, shots, seed, adapting, prompting=way)
 
 
@@ -62,10 +62,6 @@ def predict(
     for found in _done(jobs, partial(measure_job, split=split, options=options), min(workers, len(jobs))):
         yield from found
         advance(1, f"{found[0].stage} {found[0].task} {found[0].shots} shots")
-
-
-def _stacks(names: Sequence[str], width: int) -> list[tuple[str, ...]]:
-    return [tuple(names[at : at + width]) for at in range(0, len(names), width)]
 
 
 def _among(names: Sequence[str], size: int, seed: int, shots: int) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
@@ -79,7 +75,7 @@ def _among(names: Sequence[str], size: int, seed: int, shots: int) -> list[tuple
             "lower evaluation.among, or ask for fewer shots"
         )
     order = sorted(names, key=lambda name: (seed_of(seed, "who is it", name), name))
-    return [(tasks, tuple(order[: size - len(tasks)])) for tasks in _stacks(order, size)]
+    return [(tasks, tuple(order[: size - len(tasks)])) for tasks in stacks_of(order, size)]
 
 
 def _done(jobs: Sequence[Job], do: Any, workers: int) -> Iterator[list[Predicted]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metanlp.data.types import Prompt
+from metanlp.encoding import filled
 from metanlp.metrics import PERPLEXITY, WHO_IS_IT, Score
 from metanlp.run import Parts
 from metanlp.weights import Weights
@@ -33,11 +34,10 @@ def target_losses(
     """
     orders = [sorted(range(len(task)), key=lambda at: _length(task[at])) for task in prompts]
     rows, longest = max(1, rows_at_once // len(prompts)), max(len(task) for task in prompts)
+    level = [filled(order, longest) for order in orders]
     found: list[dict[int, Loss]] = [{} for _ in prompts]
     for start in range(0, longest, rows):
-        count = min(rows, longest - start)
-        # a task with fewer prompts than the longest is filled up with repeats of its last
-        places = [[order[min(at, len(order) - 1)] for at in range(start, start + count)] for order in orders]
+        places = [order[start : start + rows] for order in level]
         chunk = [[task[at] for at in own] for task, own in zip(prompts, places, strict=True)]
         batch = parts.backbone.encode(chunk).to(parts.learner.device)
         nats, pieces = (each.view(len(prompts), -1).tolist() for each in parts.learner.row_losses(weights, batch))

@@ -63,6 +63,11 @@ def _entailment(model: str) -> Entailment:
     return Entailment.load(model)
 
 
+def stacks_of(names: Sequence[str], width: int) -> list[tuple[str, ...]]:
+    """The names in order, so many together; the last ones may be fewer."""
+    return [tuple(names[at : at + width]) for at in range(0, len(names), width)]
+
+
 def passes_of(run: Run) -> int:
     """Forward and backward passes of one example that training took, from the backbone's own weights to this stage's."""
     state = latest_state(run.checkpoints)
@@ -107,10 +112,8 @@ class Measuring:
             return prompts_with(self.job.prompting, self.family, backbone, episode, shown)
         return prompts_of(self.family, episode, episode.query)
 
-    def _stacks(self, names: Sequence[str]) -> Iterator[Sequence[str]]:
-        width = self.options.tasks_per_stack if self.parts.learner.fast.stackable else 1
-        for at in range(0, len(names), width):
-            yield names[at : at + width]
+    def _stacks(self, names: Sequence[str]) -> list[tuple[str, ...]]:
+        return stacks_of(names, self.options.tasks_per_stack if self.parts.learner.fast.stackable else 1)
 
     def _adapted(self, names: Sequence[str]) -> tuple[Weights, float]:
         """The tasks' weights, and how many seconds they took."""

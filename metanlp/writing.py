@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from metanlp.config.recipe import Evaluation
 from metanlp.data.types import Episode, Prompt
-from metanlp.encoding import prompts_of
+from metanlp.encoding import filled, prompts_of
 from metanlp.run import Parts, Run
 from metanlp.weights import Weights
 
@@ -25,11 +25,11 @@ def write(parts: Parts, prompts: Sequence[Sequence[Prompt]], weights: Weights, o
     Rows of all tasks go together; a task with fewer prompts than the longest is filled up with repeats of its last.
     """
     rows, longest = max(1, options.batch // len(prompts)), max(len(task) for task in prompts)
+    level = [filled(task, longest) for task in prompts]
     written: list[list[str]] = [[] for _ in prompts]
     with parts.learner.using(weights):
         for at in range(0, longest, rows):
-            count = min(rows, longest - at)
-            chunk = [[task[min(place, len(task) - 1)] for place in range(at, at + count)] for task in prompts]
+            chunk = [task[at : at + rows] for task in level]
             texts = parts.backbone.generate(chunk, beams=options.beams, max_new_tokens=options.max_new_tokens)
             for own, new in zip(written, texts, strict=True):
                 own.extend(new)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from metanlp.adaptation import Adaptation, learn, load_adaptation
 from metanlp.data.types import Example, Prompt
+from metanlp.encoding import filled
 from metanlp.errors import UserError
 from metanlp.pipelines._batches import batches_of
 from metanlp.pipelines._inputs import device_of
@@ -130,9 +131,9 @@ class AdaptedPipeline(ABC, Generic[Item, Result]):
     ) -> list[list[Result]]:
         """What the model writes for the rows of each task; a task with fewer rows than another repeats its last."""
         rows = max(map(len, tasks))
-        filled = [[*task, *[task[-1]] * (rows - len(task))] for task in tasks]
+        level = [filled(task, rows) for task in tasks]
         with self.parts.learner.using(side_by_side([each.weights for each in adapted])):
-            written = self.parts.backbone.generate(filled, **options)
+            written = self.parts.backbone.generate(level, **options)
         return [self._results(task, texts[: len(task)]) for task, texts in zip(tasks, written, strict=True)]
 
 
