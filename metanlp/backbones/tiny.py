@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from metanlp.backbones._from_scratch import FromScratch
 from metanlp.config.languages import Additions
-from metanlp.config.options import Options
 from metanlp.errors import UserError
 from metanlp.registry import BACKBONES
 
@@ -19,20 +19,13 @@ if TYPE_CHECKING:
 
 
 @BACKBONES.register("tiny")
-class Tiny(Options):
+class Tiny(FromScratch):
     """An mBART (Liu et al., 2020) of the sizes given here: layers normalised first, absolute positions.
 
     Unknown characters become bytes, so no language is unknown. At equal steps it learns to spell numbers far sooner than a
     T5 of the same size, whose attention to the source knows no positions.
     """
 
-    made: ClassVar[bool] = True  # a run makes it once, in a folder of its own
-
-    pieces: Literal["char", "bpe", "unigram"] = Field("bpe", description="what the tokenizer cuts text into")
-    vocabulary: int = Field(1000, ge=300, description="pieces in the vocabulary, 259 for bytes and marks included")
-    width: int = Field(128, ge=8, description="width of the hidden states")
-    heads: int = Field(4, ge=1, description="attention heads")
-    feed_forward: int = Field(512, ge=8, description="width inside the feed-forward layers")
     encoder_layers: int = Field(2, ge=1, description="layers of the encoder")
     decoder_layers: int = Field(2, ge=1, description="layers of the decoder")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped while training")
@@ -43,14 +36,12 @@ class Tiny(Options):
 
         `prompts(most)` gives about so many of the training prompts, evenly spread; all for None.
         """
-        import torch
         from transformers import MBartConfig, MBartForConditionalGeneration
 
-        from metanlp.backbones._sentencepiece import EXAMPLES, train_tokenizer
-        from metanlp.data.seeds import seed_of
+        from metanlp.backbones._sentencepiece import EXAMPLES
 
         texts = (text for prompt in prompts(EXAMPLES) for text in (prompt.input, prompt.output))
-        tokenizer = train_tokenizer(texts, self.pieces, self.vocabulary)
+        tokenizer = self.tokenizer_of(texts)
         config = MBartConfig(
             vocab_size=len(tokenizer),
             d_model=self.width,
@@ -70,11 +61,7 @@ class Tiny(Options):
             decoder_start_token_id=tokenizer.pad_token_id,
             forced_eos_token_id=None,
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of("tiny", seed) % 2**63)
-            model = MBartForConditionalGeneration(config)
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        self.save_drawn(folder, MBartForConditionalGeneration, config, tokenizer, seed)
 
     def extend(self, additions: Additions) -> TextToText | None:
         """UserError: there is nothing to add."""
@@ -88,7 +75,3 @@ class Tiny(Options):
         from metanlp.backbones.seq2seq import Seq2Seq
 
         return Seq2Seq(model=where, max_length=self.max_length).open(where)
-
-    def base(self, folder: Path) -> str:
-        """Where the backbone's own weights are: what `prepare` made in a run's `folder` for it."""
-        return str(folder.resolve())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from metanlp.backbones._from_scratch import FromScratch
 from metanlp.config.languages import Additions
-from metanlp.config.options import Options
 from metanlp.errors import UserError
 from metanlp.registry import BACKBONES
 
@@ -21,19 +21,12 @@ TEMPLATE = "{% for message in messages %}{{ message.content }}{{ eos_token }}{% 
 
 
 @BACKBONES.register("tiny_causal")
-class TinyCausal(Options):
+class TinyCausal(FromScratch):
     """A Llama (Touvron et al., 2023) of the sizes given here, one embedding for what it reads and writes.
 
     Its chat is turn after turn, each with an end mark. Unknown characters become bytes.
     """
 
-    made: ClassVar[bool] = True  # a run makes it once, in a folder of its own
-
-    pieces: Literal["char", "bpe", "unigram"] = Field("bpe", description="what the tokenizer cuts text into")
-    vocabulary: int = Field(1000, ge=300, description="pieces in the vocabulary, 259 for bytes and marks included")
-    width: int = Field(128, ge=8, description="width of the hidden states")
-    heads: int = Field(4, ge=1, description="attention heads")
-    feed_forward: int = Field(512, ge=8, description="width inside the feed-forward layers")
     layers: int = Field(2, ge=1, description="layers")
     max_length: int = Field(256, ge=8, description="longest chat and reply, in pieces; the oldest turns go first")
 
@@ -42,15 +35,13 @@ class TinyCausal(Options):
 
         `prompts(most)` gives about so many of the training prompts, evenly spread; all for None.
         """
-        import torch
         from transformers import LlamaConfig, LlamaForCausalLM
 
-        from metanlp.backbones._sentencepiece import EXAMPLES, train_tokenizer
-        from metanlp.data.seeds import seed_of
+        from metanlp.backbones._sentencepiece import EXAMPLES
 
         # of a dialogue the last turn: earlier ones are turns of other examples
         texts = (text for each in prompts(EXAMPLES) for text in ((each.turns or [each.input])[-1], each.output))
-        tokenizer = train_tokenizer(texts, self.pieces, self.vocabulary)
+        tokenizer = self.tokenizer_of(texts)
         tokenizer.split_special_tokens = False  # the template writes its marks as text
         tokenizer.chat_template = TEMPLATE
         config = LlamaConfig(
@@ -66,11 +57,7 @@ class TinyCausal(Options):
             eos_token_id=tokenizer.eos_token_id,
             bos_token_id=None,
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of("tiny_causal", seed) % 2**63)
-            model = LlamaForCausalLM(config)
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        self.save_drawn(folder, LlamaForCausalLM, config, tokenizer, seed)
 
     def extend(self, additions: Additions) -> Chat | None:
         """UserError: there is nothing to add."""
@@ -84,7 +71,3 @@ class TinyCausal(Options):
         from metanlp.backbones.causal import Causal
 
         return Causal(model=where, max_length=self.max_length).open(where)
-
-    def base(self, folder: Path) -> str:
-        """Where the backbone's own weights are: what `prepare` made in a run's `folder` for it."""
-        return str(folder.resolve())
