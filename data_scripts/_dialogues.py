@@ -11,9 +11,9 @@ from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from data_scripts import _common as common
+from metanlp.data.rows import LIMIT  # characters of a line; longer ones would be rejected
 from metanlp.errors import UserError
 
-LONGEST = 2_000  # characters of a line; metanlp lists longer ones as rejected
 MANY = 10  # dialogues to learn from, beside one to be judged on
 _SILENCE = re.compile(r"__ ?SILENCE ?__")  # ConvAI2's, where the other one opens the dialogue
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -59,8 +59,8 @@ class People(common.Folder):
         known = self.tasks[split].setdefault(person, [])
         seen: set[Reply] = set()
         for each in replies:
-            if max(map(len, (*each.history, each.reply))) > LONGEST:
-                self.dropped[f"replies with a line of more than {LONGEST:,} characters in or before them"] += 1
+            if max(map(len, (*each.history, each.reply))) > LIMIT:
+                self.dropped[f"replies with a line of more than {LIMIT:,} characters in or before them"] += 1
             elif each in seen:
                 self.dropped["replies that were given to the same lines before"] += 1
             else:

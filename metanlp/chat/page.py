@@ -13,7 +13,7 @@ from urllib.parse import quote
 import gradio as gr
 
 from metanlp.chat.jobs import Job
-from metanlp.chat.screens import about, told
+from metanlp.chat.screens import SECONDS_BETWEEN_LOOKS, about, told
 from metanlp.chat.session import Message, Session
 from metanlp.chat.teaching import lines_of_file, lines_of_text
 from metanlp.chat.widgets import AS_PERSON, SIDE_BY_SIDE, Widgets
@@ -21,7 +21,6 @@ from metanlp.data.types import Example
 from metanlp.errors import UserError
 from metanlp.report.summary import counted
 
-SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_STOP = 5  # an answer; if it takes longer, its window has gone
 WELCOME = "choose a person, or create one"
 Shown = dict[Any, Any]  # a widget -> what it becomes

@@ -15,13 +15,13 @@ from typing import Any
 from metanlp.checkpoint import MANIFEST, commit, verified
 from metanlp.data.readers import read_file
 from metanlp.data.row_forms import DialogueRows
+from metanlp.data.rows import LIMIT
 from metanlp.data.types import Example
 from metanlp.errors import UserError
 from metanlp.report.summary import counted
 
 FACTS, LINES, ADAPTER = "person.json", "lines.jsonl", "adapter"
 LONGEST_NAME = 80  # characters
-LIMIT = 2_000  # characters a line may have
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from metanlp.data.readers import read_file
 from metanlp.data.row_forms import DialogueRows
-from metanlp.data.rows import Rejected
+from metanlp.data.rows import LIMIT, Rejected
 from metanlp.data.types import Example
 from metanlp.errors import Problems, UserError
 
-LIMIT = 2_000  # characters a line may have
 NOTHING_SAID = "..."  # what a line answers that is given without what came before it: the same in every language
 ANSWERS = re.compile(r"\t|\s=>\s")  # stands between what is said to the person and what they answer
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
