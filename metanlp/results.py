@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metanlp.config.recipe import Evaluation
+from metanlp.diversity import DISTINCT
 from metanlp.metrics import METRICS, Score, bootstrap_interval, paired_bootstrap, score, sentence_bootstrap
 
 OF_OTHERS = "chrF of others"  # the metric of what adapting costs other tasks
@@ -163,13 +164,14 @@ def results_of(
 def _scores(each: Predicted, metrics: Sequence[str]) -> Iterator[tuple[str, Score, float | None, float | None]]:
     """Name, score and interval of everything known of a task, in the order of `metrics`."""
     measured = {found.metric: found for found in each.measured}
-    texts = {metric: (metric, each.predictions, each.references) for metric in metrics if metric not in measured}
+    written = [metric for metric in metrics if metric in (*METRICS, *DISTINCT)]  # rows of prompting lack some others
+    texts = {metric: (metric, each.predictions, each.references) for metric in written}
     if each.other_predictions:
         texts[OF_OTHERS] = ("chrF", each.other_predictions, each.other_references)
     for name in dict.fromkeys([*metrics, *measured, *texts]):
         if name in measured:
             yield name, measured[name], None, None
-        elif texts[name][1]:
+        elif name in texts and texts[name][1]:
             metric, predictions, references = texts[name]
             scored = score(metric, predictions, references)
             interval = sentence_bootstrap(metric, predictions, references, each.seed) if metric in METRICS else None

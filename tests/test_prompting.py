@@ -129,6 +129,16 @@ def test_rows_of_the_untrained_backbone_are_those_of_plain_transformers(run: Run
     assert "zero-shot prompted (persona) (2 tasks)" in tables(results, "perplexity")
 
 
+def test_prompting_goes_with_every_other_metric(run: Run) -> None:
+    """Rows of the untrained backbone have no adaptations that could be told apart."""
+    results = measured(run, "shots=[0, 1]", "prompting=[nearest]", "metrics=[chrF, who_is_it, distinct-1]", "among=2")
+    assert results.metrics() == ["chrF", "who_is_it", "distinct-1"]
+    stages = {metric: {row.stage for row in results.rows if row.metric == metric} for metric in results.metrics()}
+    both = {"meta", f"{PROMPTED} (nearest)"}
+    assert stages == {"chrF": both, "who_is_it": {"meta"}, "distinct-1": both}
+    assert "who_is_it" in tables(results, "who_is_it")
+
+
 def shown_by_hand(way: str, family: Any, backbone: Any, episode: Episode, query: Example) -> Prompt:
     """By going through all numbers of examples, one by one."""
     if way == "persona":
