@@ -19,7 +19,7 @@ from metanlp.run import Parts, Run
 from metanlp.saving import load_weights, save_weights
 from metanlp.stacks import adapt_stack
 from metanlp.step_choice import choose_steps
-from metanlp.tuned import adapting_for
+from metanlp.tuned import adapting_for, shots_of
 from metanlp.weights import Weights
 
 FACTS = "adaptation.json"
@@ -74,7 +74,7 @@ def learn(
     """What `adapt` saves, and its weights `(1, *shape)`, without saving anything."""
     if not examples:
         raise UserError(f"there are no examples to adapt {name!r} to")
-    adapting = adapting_for(run, len(examples))
+    adapting = adapting_for(run, shots_of(examples))
     episode = Episode(name, dict(info or {}), examples, [], index=0)
     steps, held_out, choice = choose_steps(run, parts, episode, adapting, show=show)
     weights = adapt_stack(

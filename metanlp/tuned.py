@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from metanlp.config.recipe import Adapting
+from metanlp.data.types import Example
 from metanlp.run import Run
 
 TUNED = "tuned.json"
@@ -34,7 +36,7 @@ class Choice:
 
 
 def adapting_for(run: Run, shots: int) -> Adapting:
-    """How the stage adapts to that many examples: as tuned for the nearest number (by ratio), else as the recipe says."""
+    """How the stage adapts to so many shots: as tuned for the nearest number (by ratio), else as the recipe says."""
     adapting = run.recipe.adapting_of(run.stage)
     choices = _choices(run, adapting)
     if not choices:
@@ -42,6 +44,11 @@ def adapting_for(run: Run, shots: int) -> Adapting:
     nearest = min(choices, key=lambda choice: (abs(math.log(max(1, shots) / choice.shots)), choice.shots))
     best = nearest.best
     return adapting.model_copy(update={"learning_rate": best.learning_rate, "steps": best.steps})
+
+
+def shots_of(examples: Sequence[Example]) -> int:
+    """How many shots these are: dialogues, where they belong to some, and otherwise examples."""
+    return len({example.group or place for place, example in enumerate(examples)})
 
 
 def keep_choices(run: Run, choices: list[Choice], metric: str, split: str) -> None:

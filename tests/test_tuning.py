@@ -17,7 +17,7 @@ from metanlp.errors import UserError
 from metanlp.evaluation import evaluate
 from metanlp.run import Run
 from metanlp.training import meta_train
-from metanlp.tuned import Candidate, Choice, adapting_for, keep_choices
+from metanlp.tuned import Candidate, Choice, adapting_for, keep_choices, shots_of
 from metanlp.tuning import choices_table, tune
 
 RATES, STEPS = (1e-3, 1e-2), (2, 5)
@@ -119,3 +119,10 @@ def options(run: Run, *changes: str):
 def kept(run: Run, *choices: tuple[int, float, int]) -> None:
     best = {shots: Candidate(rate, steps, 50.0) for shots, rate, steps in choices}
     keep_choices(run, [Choice(shots, 40.0, one, [one]) for shots, one in best.items()], "chrF", "valid")
+
+
+def test_shots_are_dialogues_where_there_are_any(run: Run) -> None:
+    kept(run, (2, 2e-3, 2), (16, 5e-3, 4))
+    lines = [Example(word, cipher(4, word), group=str(at // 8)) for at, word in enumerate(["abc", "cab"] * 8)]
+    assert (shots_of(lines), shots_of(cases := [Example("a", "b"), Example("a", "b")])) == (2, len(cases))
+    assert adapt(run, lines, name="dialogues").steps <= 2

@@ -16,7 +16,7 @@ from metanlp.errors import UserError
 from metanlp.run import Parts, Run
 from metanlp.saving import load_weights, save_weights
 from metanlp.stacks import adapt_stack
-from metanlp.tuned import adapting_for
+from metanlp.tuned import adapting_for, shots_of
 from metanlp.weights import Weights, own
 
 SAMPLED = 256  # numbers of every weight that tell a model from another
@@ -33,7 +33,7 @@ class Model:
 
     def adapting(self, lines: Sequence[Example]) -> Adapting:
         """How a person with these lines is learnt: as the run was tuned for so many dialogues, else as the recipe says."""
-        return adapting_for(self.run, len({line.group for line in lines}))
+        return adapting_for(self.run, shots_of(lines))
 
     @property
     def start(self) -> Weights:
