@@ -35,7 +35,7 @@ from data_scripts._whatsapp import is_whatsapp, read_whatsapp
 from metanlp.errors import UserError, did_you_mean
 
 KNOWN = "WhatsApp's text (.txt), Telegram's JSON, or DiscordChatExporter's JSON or plain text (.txt)"
-ME = "me"  # the person's name in a dialogue, whatever it is in the exports
+ME, OTHER = "me", "other"  # who speaks in a dialogue, whatever they are called in the exports
 
 
 def read(path: Path, dropped: Counter[str]) -> list[Chat]:
@@ -96,7 +96,7 @@ def build(
     talks = [talk for chat in chats for talk in cut(chat.messages, timedelta(hours=hours))]
     replies: list[dialogues.Reply] = []
     for talk in sorted(talks, key=lambda talk: talk[0].time):
-        said = [(ME if message.speaker in person else message.speaker, hide(message.text)) for message in talk]
+        said = [(ME if message.speaker in person else OTHER, hide(message.text)) for message in talk]
         key = common.fingerprint(f"{talk[0].time}|{talk[0].text}")
         replies += dict.fromkeys(dialogues.replies_of(dialogues.Conversation(key, said), ME, history))
     return replies, hide

@@ -92,6 +92,9 @@ def build(given: Path | None, languages: Sequence[str], least: int, history: int
             said = [message for pair in pairs for message in zip(("partner", name), pair, strict=True)]
             talk = dialogues.Conversation(f"{language}-{part}-{numbers[language, part]}", said)
             by_persona[language, part, name].append(talk)
+    tested = {name for _, part, name in by_persona if part == "test"}
+    for key in [key for key in by_persona if key[1] == "valid" and key[2] in tested]:
+        people.dropped["dialogues of a persona that is in test, too"] += len(by_persona.pop(key))
     for language in languages:
         enough = {key: talks for key, talks in by_persona.items() if key[0] == language and len(talks) >= least}
         trained = [name for _, part, name in enough if part == "valid"]

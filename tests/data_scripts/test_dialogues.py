@@ -256,6 +256,16 @@ def test_xpersona_and_its_copy(tmp_path: Path) -> None:
     assert zero[1] == {"dialogue": "en-test-1", "history": ["0 a", "0 b", "0 c"], "reply": "0 d"}
     assert {tuple(sorted(info["persona"])) for info in built.info.values()} >= {("i was 0.",), ("i am 7.", "i sing.")}
     assert built.dropped["personas with fewer than 2 dialogues"] == 1
+    rows = [
+        {"lang": "it", "split": split, "persona": ["io."], "turns": tested[0]["dialogue"]}
+        for split in ("valid", "test")
+    ]
+    (tmp_path / "twice").mkdir()
+    (tmp_path / "twice" / "xpersona7.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows * 2))
+    once = xpersona.build(tmp_path / "twice", ["it"], 2, 10, 0)  # a persona of both parts is a test person alone
+    once.check()
+    assert {split: len(tasks) for split, tasks in once.tasks.items()} == {"train": 0, "valid": 0, "test": 1}
+    assert once.dropped["dialogues of a persona that is in test, too"] == 2
     both = xpersona.build(tmp_path, ["en", "fr"], 2, 10, 0)
     assert len(both.tasks["test"]) == 4
     with pytest.raises(UserError, match="--language de: there are en, fr"):

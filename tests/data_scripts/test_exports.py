@@ -336,3 +336,10 @@ def test_the_output_is_one_file(tmp_path: Path) -> None:
         done = subprocess.run([*command, str(tmp_path / out)], capture_output=True, text=True, check=False)
         assert (done.returncode, told in done.stderr) == (2, True), done.stderr
     assert [each.name for each in tmp_path.iterdir()] == ["chat.txt"]
+
+
+def test_somebody_called_me_is_not_the_person(tmp_path: Path) -> None:
+    lines = ["Bob: Happy new year!", "me: not Ann's words", "Ann: thanks"]
+    (tmp_path / "chat.txt").write_text("".join(f"31.12.23, 21:4{at} - {line}\n" for at, line in enumerate(lines)))
+    replies, _ = exports.build([tmp_path / "chat.txt"], ["Ann"], [], 8, 10, Counter())
+    assert [(reply.history, reply.reply) for reply in replies] == [(("Happy new year! not [name]'s words",), "thanks")]
