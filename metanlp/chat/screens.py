@@ -57,8 +57,9 @@ class Lines:
         print(flush=True)
 
     def side_by_side(self, names: tuple[str, str], pieces: Iterator[tuple[str, str]]) -> None:
-        for name, texts in zip(names, zip(*pieces, strict=True), strict=True):
-            self.stream(name, iter(texts))
+        found = list(pieces)
+        for place, name in enumerate(names):
+            self.stream(name, (pair[place] for pair in found))
 
     def taught(self, job: Job) -> None:
         shown = ""

@@ -67,7 +67,8 @@ class Session:
 
     def people(self) -> list[Person]:
         """Everybody, by name."""
-        return self._people.all()
+        with self._lock:  # while somebody is written, their folder is gone for an instant
+            return self._people.all()
 
     def open(self, name: str) -> Person:
         """The person of that name, a new one where there is none. UserError for what is no name.
@@ -214,7 +215,7 @@ class Session:
                     answer.append(text_of(piece))
                     yield piece
             finally:
-                if answer:
+                if any(answer):
                     conversation.extend([_message("user", said), _message("assistant", "".join(answer))])
 
         return streams, told

@@ -62,8 +62,9 @@ class Terminal:
     def teach(self, rest: str) -> None:
         """[LINE or FILE] teach the person: a line of theirs, `what they hear => what they say`, or a .txt or .jsonl file"""
         name = self.theirs()
-        if rest.endswith((".txt", ".jsonl")) and Path(rest).expanduser().is_file():
-            examples, rejected = lines_of_file(Path(rest).expanduser())
+        file = Path(rest).expanduser()
+        if file.suffix.lower() in (".txt", ".jsonl") and (file.is_file() or len(rest.split()) == 1):
+            examples, rejected = lines_of_file(file)
             for row in rejected:
                 self.screen.say(f"left out {row.file}:{row.line}: {row.reason}: {row.text}")
         else:

@@ -289,6 +289,16 @@ def test_an_answer_that_is_being_written_ends_when_the_person_is_forgotten(sessi
     assert session.conversation("Anna") == []
 
 
+def test_an_answer_of_nothing_is_no_message(session_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two side by side it is the person's that counts."""
+    session = session_of()
+    session.open("Anna")
+    answers = iter([["of the model's own"], []])
+    monkeypatch.setattr(session._model, "stream", lambda *given, **options: iter(next(answers)))
+    assert list(session.both("Anna", "hello")) == [("of the model's own", "")]
+    assert session.conversation("Anna") == []
+
+
 def test_export_is_an_adapter_of_plain_peft_with_the_same_logits(session_of, tmp_path: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -323,6 +333,18 @@ def test_export_into_anything_else_is_refused(session_of, tmp_path: Path) -> Non
     with pytest.raises(UserError, match="something else in it"):
         session.export("Anna", tmp_path / "out")
     assert (tmp_path / "out" / "thesis.tex").exists()
+
+
+def test_what_was_put_beside_an_export_stays(session_of, tmp_path: Path) -> None:
+    session = session_of()
+    taught(session, "Anna", "hello => aaaaaa")
+    folder = session.export("Anna", tmp_path / "out")
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="something else in it"):
+        session.export("Anna", folder)
+    assert (folder / "notes.txt").read_text() == "mine"
+    (folder / "notes.txt").unlink()
+    session.export("Anna", folder)
 
 
 def test_runs_that_are_no_chat_are_refused(tmp_path: Path, make_recipe: Callable) -> None:

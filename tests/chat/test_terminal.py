@@ -56,6 +56,12 @@ def test_lines_typed_one_after_another_until_an_empty_one(talker: Path, tmp_path
     assert told[-1].startswith("* Anna: 2 lines, of which 2 learnt")
 
 
+def test_a_file_that_is_not_there_is_no_line(talker: Path, tmp_path: Path) -> None:
+    told = chat(talker, "/person Anna", "/teach anna.jsonl", "/teach ANNA.TXT", "/who", people=str(tmp_path))
+    assert told[2:4] == ["anna.jsonl: No such file or directory", "ANNA.TXT: No such file or directory"]
+    assert told[4] == "* Anna: 0 lines"
+
+
 def test_mistakes_are_told_and_the_chat_goes_on(talker: Path, tmp_path: Path) -> None:
     told = chat(talker, "hello", "/techa x", "/export", "/person ", "/who", people=str(tmp_path))
     assert told[1] == "choose a person first: /person NAME"
