@@ -10,12 +10,16 @@ import torch
 from backbones.causal_models import save_causal
 
 from metanlp.adaptation import FACTS, adaptation_folder
+from metanlp.chat.session import Session
+from metanlp.chat.teaching import lines_of_text
 from metanlp.checkpoint import Checkpoint, commit, save_checkpoint
 from metanlp.config.load import build_recipe
 from metanlp.config.yaml import write_yaml
 from metanlp.run import Run
 from metanlp.saving import save_weights
 from metanlp.weights import Weights
+
+NAMES = ["Anna", "Ben", "Chloé"]
 
 
 def make_talker(folder: Path, *overrides: str) -> Path:
@@ -54,3 +58,23 @@ def invented(start: Weights, seed: int) -> Weights:
     """Random weights `(1, *shape)`: unlike ones learnt in a second, they write another thing for every text."""
     generator = torch.Generator().manual_seed(seed)
     return {name: weight + 0.2 * torch.randn(weight.shape, generator=generator) for name, weight in start.items()}
+
+
+def taught(session: Session, name: str, text: str) -> None:
+    job = session.teach(name, lines_of_text(text))
+    assert job.wait(60)
+    assert job.state == "ready", job.error
+
+
+def said(session: Session, name: str, message: str = "hello", adapted: bool = True) -> str:
+    session.reset(name)
+    return "".join(session.reply(name, message, adapted))
+
+
+def weights_of(session: Session, name: str) -> Weights:
+    person = session.open(name)
+    return {key: weight.clone() for key, weight in session._weights(person).items()}
+
+
+def same(one: Weights, other: Weights) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 from collections.abc import Callable
@@ -10,41 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from talker import make_talker
+from talker import NAMES, make_talker, said, same, taught, weights_of
 
-from metanlp.chat.people import ADAPTER, LINES
 from metanlp.chat.session import Session
 from metanlp.chat.teaching import lines_of_text
-from metanlp.data.types import Episode, Example, Prompt
+from metanlp.data.types import Episode, Prompt
 from metanlp.errors import UserError
 from metanlp.run import Run
 from metanlp.stacks import adapt_stack
-from metanlp.weights import Weights
-
-NAMES = ["Anna", "Ben", "Chloé"]
-
-
-def taught(session: Session, name: str, text: str) -> None:
-    job = session.teach(name, lines_of_text(text))
-    assert job.wait(60)
-    assert job.state == "ready", job.error
-
-
-def said(session: Session, name: str, message: str = "hello", adapted: bool = True) -> str:
-    session.reset(name)
-    return "".join(session.reply(name, message, adapted))
-
-
-def weights_of(session: Session, name: str) -> Weights:
-    person = session.open(name)
-    return {key: weight.clone() for key, weight in session._weights(person).items()}
-
-
-def same(one: Weights, other: Weights) -> bool:
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_teaching_changes_the_answers_of_that_person_alone(session_of) -> None:
@@ -299,54 +271,6 @@ def test_an_answer_of_nothing_is_no_message(session_of, monkeypatch: pytest.Monk
     assert session.conversation("Anna") == []
 
 
-def test_export_is_an_adapter_of_plain_peft_with_the_same_logits(session_of, tmp_path: Path) -> None:
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    session = session_of()
-    with pytest.raises(UserError, match="no adapter yet"):
-        session.export(session.open("Anna").name, tmp_path / "out")
-    taught(session, "Anna", "hello => aaaaaa")
-    folder = session.export("Anna", tmp_path / "out")
-    session.export("Anna", folder)  # the same again is fine
-    assert [json.loads(line)["reply"] for line in (folder / LINES).read_text().splitlines()] == ["aaaaaa"]
-    base = json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
-    plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), folder).eval()
-    ids = torch.tensor([[5, 9, 12, 40, 7]])
-    with torch.no_grad():
-        wanted = plain(input_ids=ids).logits
-        plain_start = plain.unload()(input_ids=ids).logits
-    with session._model.parts.learner.using(weights_of(session, "Anna")) as model:
-        found = model(input_ids=ids).logits
-    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
-    assert (wanted - plain_start).abs().max() > 0.01
-    assert (session.open("Anna").folder / ADAPTER / "adapter_model.safetensors").read_bytes() == (
-        folder / "adapter_model.safetensors"
-    ).read_bytes()
-
-
-def test_export_into_anything_else_is_refused(session_of, tmp_path: Path) -> None:
-    session = session_of()
-    taught(session, "Anna", "hello => aaaaaa")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "thesis.tex").write_text("years of work")
-    with pytest.raises(UserError, match="something else in it"):
-        session.export("Anna", tmp_path / "out")
-    assert (tmp_path / "out" / "thesis.tex").exists()
-
-
-def test_what_was_put_beside_an_export_stays(session_of, tmp_path: Path) -> None:
-    session = session_of()
-    taught(session, "Anna", "hello => aaaaaa")
-    folder = session.export("Anna", tmp_path / "out")
-    (folder / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match="something else in it"):
-        session.export("Anna", folder)
-    assert (folder / "notes.txt").read_text() == "mine"
-    (folder / "notes.txt").unlink()
-    session.export("Anna", folder)
-
-
 def test_runs_that_are_no_chat_are_refused(tmp_path: Path, make_recipe: Callable) -> None:
     from metanlp.config.yaml import write_yaml
 
@@ -367,82 +291,3 @@ def test_empty_messages_and_people_that_are_not_there(session_of) -> None:
         session.reply("Ana", "hello")
     with pytest.raises(UserError, match="no lines to teach"):
         session.teach("Anna", [])
-
-
-class Interleaved(RuleBasedStateMachine):
-    """Teach, forget, switch, evict, answer, restart, in any order: everybody has the weights of their own lines."""
-
-    make: Callable[[], Session]  # set by the test
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.session = type(self).make()
-        self.lines: dict[str, list[Example]] = {}
-        self.wanted: dict[tuple[str, ...], Weights] = {}  # lines -> what the first who learnt them got
-        self.waiting: list = []
-
-    @rule(name=st.sampled_from(NAMES), line=st.sampled_from(["aa", "bb", "cc"]), wait=st.booleans())
-    def teach(self, name: str, line: str, wait: bool) -> None:
-        job = self.session.teach(name, lines_of_text(line))
-        known = self.lines.setdefault(name, [])
-        known += [each for each in lines_of_text(line) if each not in known]
-        self.waiting.append(job)
-        if wait:
-            assert job.wait(60)
-
-    @rule(name=st.sampled_from(NAMES))
-    def forget(self, name: str) -> None:
-        if name in self.lines:
-            self.session.forget(name)
-            del self.lines[name]
-
-    @rule(name=st.sampled_from(NAMES))
-    def switch_and_answer(self, name: str) -> None:
-        self.session.open(name)
-        self.lines.setdefault(name, [])
-        "".join(self.session.reply(name, "hello"))
-
-    @rule()
-    def evict(self) -> None:
-        self.session._adapters.most = 1
-
-    @rule()
-    def restart(self) -> None:
-        self.session.close()
-        self.session = type(self).make()
-        for name in self.lines:
-            self.session.open(name)
-            if job := self.session.job(name):
-                self.waiting.append(job)
-
-    @invariant()
-    def nobody_has_anothers(self) -> None:
-        """Lines tell whose weights these are: people with the same lines have equal ones, with others different ones."""
-        for job in self.waiting:
-            assert job.wait(60)
-            assert job.state in ("ready", "replaced")
-        self.waiting = []
-        assert {person.name for person in self.session.people()} == set(self.lines)
-        for name, lines in self.lines.items():
-            found = weights_of(self.session, name)
-            key = tuple(line.target for line in lines)
-            assert same(found, self.session._model.start) == (not lines)
-            for other, theirs in self.wanted.items():
-                close = all(torch.allclose(found[each], theirs[each], rtol=1e-2, atol=1e-3) for each in found)
-                assert close == (sorted(other) == sorted(key)), (name, key, other)
-            self.wanted.setdefault(key, found)
-
-    def teardown(self) -> None:
-        self.session.close()
-
-
-def test_nobody_ever_has_anothers_adapter(talker: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    run = Run.open(talker)
-
-    class Machine(Interleaved):
-        def __init__(self) -> None:
-            folder = tmp_path_factory.mktemp("people")
-            type(self).make = staticmethod(lambda: Session(run, people=folder, device="cpu", max_new_tokens=3))
-            super().__init__()
-
-    run_state_machine_as_test(Machine, settings=settings(max_examples=10, stateful_step_count=10, deadline=None))
