@@ -47,15 +47,16 @@ class Job:
 
 def measure_job(job: Job, split: str, options: Evaluation) -> list[Predicted]:
     """What there is to know of the job's tasks, each at its number of shots."""
-    parts = _parts(job.run.folder, job.run.stage, bool(job.prompting))
+    room = options.prompt_length if job.prompting else None
+    parts = _parts(job.run.folder, job.run.stage, bool(job.prompting), room)
     return Measuring(job, split, options, parts).found()
 
 
 @lru_cache(maxsize=1)
-def _parts(folder: Path, stage: str, untrained: bool) -> Parts:
+def _parts(folder: Path, stage: str, untrained: bool, room: int | None) -> Parts:
     """A process keeps the parts of the stage it worked on last."""
     run = Run.open(folder).at(stage)
-    return run.build(untrained=True) if untrained else run.trained()
+    return run.build(untrained=True, max_length=room) if untrained else run.trained()
 
 
 @lru_cache(maxsize=1)
@@ -108,8 +109,7 @@ class Measuring:
 
     def _prompts(self, episode: Episode) -> list[Prompt]:
         if self.job.prompting:
-            backbone, shown = self.parts.backbone, self.options.shown
-            return prompts_with(self.job.prompting, self.family, backbone, episode, shown)
+            return prompts_with(self.job.prompting, self.family, self.parts.backbone, episode, self.options)
         return prompts_of(self.family, episode, episode.query)
 
     def _stacks(self, names: Sequence[str]) -> list[tuple[str, ...]]:

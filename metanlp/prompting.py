@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from metanlp.config.recipe import Evaluation
 from metanlp.data.nearest import Nearest
 from metanlp.data.types import Episode, Prompt
 from metanlp.encoding import Backbone, prompts_of
@@ -12,15 +13,17 @@ from metanlp.encoding import Backbone, prompts_of
 PERSONA = "persona"
 
 
-def prompts_with(way: str, family: Any, backbone: Backbone, episode: Episode, shown: int) -> list[Prompt]:
+def prompts_with(way: str, family: Any, backbone: Backbone, episode: Episode, options: Evaluation) -> list[Prompt]:
     """The queries' prompts with what `way` puts into them: the latest support examples, as many as `fit`, the `nearest`
-    ones, at most `shown`, or the `persona` sentences.
+    ones, at most `options.shown`, or the `persona` sentences.
+
+    Examples leave room for the real reply, and for one of `options.max_new_tokens`.
     """
     if way == PERSONA:
         return prompts_of(with_persona(family), episode, episode.query)
     if way == "nearest":
         nearest = Nearest([example.source for example in episode.support])
-        ranked = [nearest.ranked(query.source)[:shown] for query in episode.query]
+        ranked = [nearest.ranked(query.source)[: options.shown] for query in episode.query]
     else:
         latest = list(range(len(episode.support)))[::-1]
         ranked = [latest] * len(episode.query)
@@ -29,7 +32,10 @@ def prompts_with(way: str, family: Any, backbone: Backbone, episode: Episode, sh
         chosen = [episode.support[at] for at in ranked[query][:count][::-1]]  # the best stands last, beside the query
         return family.prompt_shown(episode.task, episode.info, episode.query[query], chosen)
 
-    return _as_many_as_fit(backbone, ask, [len(each) for each in ranked])
+    def too_long(prompts: Sequence[Prompt]) -> list[bool]:
+        return backbone.cut(prompts, max_new_tokens=options.max_new_tokens)
+
+    return _as_many_as_fit(ask, too_long, [len(each) for each in ranked])
 
 
 def with_persona(family: Any) -> Any:
@@ -42,14 +48,16 @@ def has_persona(family: Any, info: Any) -> bool:
     return PERSONA in type(family).model_fields and bool(info.get(PERSONA))
 
 
-def _as_many_as_fit(backbone: Backbone, ask: Callable[[int, int], Prompt], most: Sequence[int]) -> list[Prompt]:
+def _as_many_as_fit(
+    ask: Callable[[int, int], Prompt], too_long: Callable[[Sequence[Prompt]], list[bool]], most: Sequence[int]
+) -> list[Prompt]:
     """For each query the prompt with the largest number of examples of which nothing is cut off; halves the room each time."""
     low, high = [0] * len(most), list(most)
     while open_ := [query for query in range(len(most)) if low[query] < high[query]]:
         tried = {query: (low[query] + high[query] + 1) // 2 for query in open_}
-        cut = backbone.cut([ask(query, count) for query, count in tried.items()])
-        for (query, count), too_long in zip(tried.items(), cut, strict=True):
-            if too_long:
+        cut = too_long([ask(query, count) for query, count in tried.items()])
+        for (query, count), over in zip(tried.items(), cut, strict=True):
+            if over:
                 high[query] = count - 1
             else:
                 low[query] = count

@@ -185,11 +185,11 @@ class Run:
                 "the folder to begin anew"
             )
 
-    def build(self, device: Any = None, *, untrained: bool = False) -> Parts:
+    def build(self, device: Any = None, *, untrained: bool = False, max_length: int | None = None) -> Parts:
         """The parts with the weights of the stage's base, on `device` (by default a GPU where there is one).
 
-        `untrained` takes the backbone's own weights instead. UserError where the stage that makes the base is not trained
-        to its end.
+        `untrained` takes the backbone's own weights instead, `max_length` lets it read so many pieces. UserError where the
+        stage that makes the base is not trained to its end.
         """
         import torch
 
@@ -199,7 +199,8 @@ class Run:
         self._make_backbone(recipe.task.load)
         if below is not None and not untrained and not (self.at(below).whole / MANIFEST).is_file():
             raise self.at(below).unfinished
-        backbone = recipe.backbone.open(self.own_base if untrained else self.base)
+        opener = recipe.backbone.model_copy(update={"max_length": max_length}) if max_length else recipe.backbone
+        backbone = opener.open(self.own_base if untrained else self.base)
         backbone.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if recipe.gradient_checkpointing:
             save_memory(backbone.model)

@@ -14,6 +14,7 @@ from makers import plain_recipe
 from test_consistency import LABELS, save_model
 
 from metanlp.config.load import build_recipe, changed
+from metanlp.config.recipe import Evaluation
 from metanlp.consistency import Entailment
 from metanlp.data.nearest import Nearest
 from metanlp.data.sampler import evaluation_episode
@@ -152,7 +153,7 @@ def shown_by_hand(way: str, family: Any, backbone: Any, episode: Episode, query:
     prompts = [
         family.prompt_shown(episode.task, episode.info, query, shown[len(shown) - n :]) for n in range(len(shown) + 1)
     ]
-    fitting = [prompt for prompt, cut in zip(prompts, backbone.cut(prompts), strict=True) if not cut]
+    fitting = [prompt for prompt, cut in zip(prompts, backbone.cut(prompts, max_new_tokens=6), strict=True) if not cut]
     return fitting[-1] if fitting else prompts[0]
 
 
@@ -165,24 +166,41 @@ def test_as_many_examples_as_fit(run: Run) -> None:
         Example("long " * 60, "no", group="2"),
         Example("x", "y", group="2"),
     ]
-    prompts = prompts_with("fit", family, backbone, Episode("zoe", {}, support, queries, 0), 5)
+    prompts = prompts_with(
+        "fit", family, backbone, Episode("zoe", {}, support, queries, 0), Evaluation(max_new_tokens=20)
+    )
     shown = [(len(prompt.turns) - 1) // 2 for prompt in prompts]
     assert shown[1] == 0
     assert 1 < shown[0] < shown[2] < 40
     assert prompts[0].turns[0] == f"what is {40 - shown[0]}"  # the latest
-    assert backbone.cut(prompts) == [False, True, False]
+    assert backbone.cut(prompts, max_new_tokens=20) == [False, True, False]
     more = [
         family.prompt_shown("zoe", {}, query, support[-count - 1 :])
         for query, count in zip(queries, shown, strict=True)
     ]
-    assert backbone.cut(more) == [True, True, True]
+    assert backbone.cut(more, max_new_tokens=20) == [True, True, True]
+    read = [backbone.tokenizer.decode(backbone._asked(prompt, 20).before) for prompt in prompts]
+    assert f"what is {40 - shown[0]}" in read[0]
+    assert f"what is {40 - shown[2]}" in read[2]
+
+
+def test_prompted_rows_may_read_more_than_the_others(run: Run) -> None:
+    """Nothing else changes: the adapted rows, and those prompted rows that had room enough."""
+    results = [measured(run, "prompting=[fit]", "shots=[0, 3]", *room) for room in ([], ["prompt_length=120"])]
+    values = [{(row.stage, row.task, row.shots): row.value for row in each.rows} for each in results]
+    differing = {
+        stage
+        for (stage, *_) in values[0]
+        if any(values[0][key] != values[1][key] for key in values[0] if key[0] == stage)
+    }
+    assert differing == {f"{PROMPTED} (fit)"}
 
 
 def test_the_nearest_stand_last_and_are_at_most_so_many(run: Run) -> None:
     backbone, family = run.build("cpu", untrained=True).backbone, run.recipe.task
     support = [Example(text, text[0], group="1") for text in ("green tea", "a dog", "my dogs", "rain", "the dogs bark")]
     episode = Episode("zoe", {}, support, [Example("the dogs", "yes", group="2")], 0)
-    (prompt,) = prompts_with("nearest", family, backbone, episode, 2)
+    (prompt,) = prompts_with("nearest", family, backbone, episode, Evaluation(shown=2))
     assert prompt.turns == ("my dogs", "m", "the dogs bark", "t", "the dogs")
 
 

@@ -69,7 +69,7 @@ class Chat:
         """
         from transformers import GenerationConfig
 
-        rows = [self._read(prompt, max_new_tokens) for task in prompts for prompt in task]
+        rows = [self._asked(prompt, max_new_tokens).before for task in prompts for prompt in task]
         longest = max(len(row) for row in rows)
         ids = torch.tensor([[self.pad] * (longest - len(row)) + row for row in rows])
         real = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
@@ -97,7 +97,7 @@ class Chat:
         `temperature` 0 takes the likeliest piece every time; otherwise pieces are drawn, among the likeliest that have
         `top_p` of the probability, and the same seed draws the same.
         """
-        read = self._read(prompt, max_new_tokens)
+        read = self._asked(prompt, max_new_tokens).before
         choice = Sampling(temperature, top_p, seed)
         written: list[int] = []
         shown = ""
@@ -118,10 +118,18 @@ class Chat:
         decode: Any = self.tokenizer.decode
         return str(decode(pieces[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)).strip()
 
-    def cut(self, prompts: Sequence[Prompt], side: str = "source") -> list[bool]:
-        """Of which prompts some of the chat is not read (or, side "target", the end of the reply), for want of room."""
+    def cut(self, prompts: Sequence[Prompt], side: str = "source", *, max_new_tokens: int = 0) -> list[bool]:
+        """Of which prompts some of the chat is not read (or, side "target", the end of the reply), for want of room.
+
+        With `max_new_tokens` also where `generate`, which keeps room for so many, would not read some of the chat.
+        """
         found = [self.form.pieces(prompt, self.max_length) for prompt in prompts]
-        return [row.shortened if side == "source" else row.cut for row in found]
+        if side == "target":
+            return [row.cut for row in found]
+        return [
+            row.shortened or (max_new_tokens > 0 and self._asked(prompt, max_new_tokens).shortened)
+            for row, prompt in zip(found, prompts, strict=True)
+        ]
 
     def learnt(self, prompt: Prompt) -> Pieces:
         """The pieces that are read before the reply, and those that the loss is about."""
@@ -136,9 +144,9 @@ class Chat:
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
-    def _read(self, prompt: Prompt, max_new_tokens: int) -> list[int]:
+    def _asked(self, prompt: Prompt, max_new_tokens: int) -> Pieces:
         """The pieces of the chat, which leave room for the reply."""
-        return self.form.pieces(prompt, self.max_length - self._most_new(max_new_tokens), answered=False).before
+        return self.form.pieces(prompt, self.max_length - self._most_new(max_new_tokens), answered=False)
 
     def _most_new(self, max_new_tokens: int) -> int:
         return min(max_new_tokens, self.max_length // 2)

@@ -83,8 +83,11 @@ class TextToText:
         texts = iter(decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         return [[next(texts) for _ in task] for task in prompts]
 
-    def cut(self, prompts: Sequence[Prompt], side: str = "source") -> list[bool]:
-        """Which of the sources (or targets) are longer than `max_length` pieces, so that their end is not read."""
+    def cut(self, prompts: Sequence[Prompt], side: str = "source", *, max_new_tokens: int = 0) -> list[bool]:
+        """Which of the sources (or targets) are longer than `max_length` pieces, so that their end is not read.
+
+        What is written stands elsewhere, so `max_new_tokens` takes nothing from them.
+        """
         rows = self._tokens(prompts, side, whole=True) if prompts else []  # tokenizers refuse to read nothing
         return [len(row) > self.max_length for row in rows]
 

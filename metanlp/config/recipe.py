@@ -117,6 +117,9 @@ class Evaluation(Options):
         "ones, or with persona sentences",
     )
     shown: int = Field(5, ge=1, description="examples that `nearest` puts into a prompt, at most")
+    prompt_length: int | None = Field(
+        None, ge=8, description="longest prompt and reply of those rows, in pieces; empty: backbone.max_length"
+    )
     nli: str = Field(
         "",
         description="a model of entailment, by Hub name or folder: measures `C`, how replies go with persona sentences",

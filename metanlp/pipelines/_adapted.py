@@ -71,7 +71,7 @@ class AdaptedPipeline(ABC, Generic[Item, Result]):
     def _prompt(self, adapted: Adapted, item: Item) -> Prompt: ...
 
     @abstractmethod
-    def _results(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Result]: ...
+    def _result(self, text: str, cut: bool) -> Result: ...
 
     @property
     def limit(self) -> int:
@@ -134,7 +134,12 @@ class AdaptedPipeline(ABC, Generic[Item, Result]):
         level = [filled(task, rows) for task in tasks]
         with self.parts.learner.using(side_by_side([each.weights for each in adapted])):
             written = self.parts.backbone.generate(level, **options)
-        return [self._results(task, texts[: len(task)]) for task, texts in zip(tasks, written, strict=True)]
+        most = options["max_new_tokens"]
+        cut = [self.parts.backbone.cut(task, max_new_tokens=most) for task in tasks]
+        return [
+            [self._result(*pair) for pair in zip(texts[: len(task)], short, strict=True)]
+            for task, texts, short in zip(tasks, written, cut, strict=True)
+        ]
 
 
 def _paired(items: Iterable[Item], adapted: Sequence[Adapted]) -> Iterator[tuple[Item, Adapted]]:

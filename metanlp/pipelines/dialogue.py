@@ -119,8 +119,8 @@ class DialoguePipeline(AdaptedPipeline[Chat, Reply]):
             if reply.cut and not told:
                 told = True
                 warnings.warn(
-                    f"chat {number} is longer than the {self.limit} pieces that the model reads; its oldest messages are left "
-                    "out",
+                    f"chat {number} and its reply are longer than the {self.limit} pieces that the model reads; its oldest "
+                    "messages are left out",
                     stacklevel=3,
                 )
             yield answered(asked.pop(0), reply.text)
@@ -140,8 +140,8 @@ class DialoguePipeline(AdaptedPipeline[Chat, Reply]):
         prompt: Prompt = self.run.recipe.task.prompt_of(adapted.name, adapted.info, Example(self._text(item), ""))
         return prompt if item.system is None else replace(prompt, system=item.system)
 
-    def _results(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Reply]:
-        return [Reply(*pair) for pair in zip(texts, self.parts.backbone.cut(prompts), strict=True)]
+    def _result(self, text: str, cut: bool) -> Reply:
+        return Reply(text, cut)
 
 
 def _check(options: Mapping[str, Any]) -> None:

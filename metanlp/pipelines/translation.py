@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,5 +105,5 @@ class TranslationPipeline(AdaptedPipeline[str, Translation]):
         prompt: Prompt = self.run.recipe.task.prompt_of(adapted.name, adapted.info, Example(item, ""))
         return prompt
 
-    def _results(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Translation]:
-        return [Translation(*pair) for pair in zip(texts, self.parts.backbone.cut(prompts), strict=True)]
+    def _result(self, text: str, cut: bool) -> Translation:
+        return Translation(text, cut)

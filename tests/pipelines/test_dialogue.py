@@ -180,9 +180,21 @@ def test_a_chat_that_is_cut_is_told_once(pipe) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pipe()(CHATS)
-    with pytest.warns(UserWarning, match="chat 2 is longer than the 128 pieces") as told:
+    with pytest.warns(UserWarning, match="chat 2 and its reply are longer than the 128 pieces") as told:
         pipe()([CHATS[0], chat("a b c d e f g h " * 20), chat("a b c d e f g h " * 20)])
     assert len(told) == 1
+
+
+def test_room_for_the_reply_is_room_that_the_chat_has_not(pipe) -> None:
+    """The same chat is read in whole before a short reply, and loses its first message before a long one."""
+    answer = pipe()
+    long = chat("a b c d e f g h " * 2, "i", "j")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        answer(long, max_new_tokens=2)
+    with pytest.warns(UserWarning, match="chat 1 and its reply are longer"):
+        found = reply_of(answer(long, max_new_tokens=24))
+    assert found == reply_of(answer(chat("i", "j"), max_new_tokens=24))
 
 
 def test_in_transformers(run: Path) -> None:
