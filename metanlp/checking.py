@@ -86,7 +86,7 @@ def _about_columns(recipe: Recipe, collection: TaskCollection, problems: Problem
         if name == "train":
             continue
         try:
-            columns = columns_of(split, recipe.evaluation.shots)
+            columns = columns_of(split, recipe.evaluation.shots, recipe.evaluation.protocol)
         except UserError as error:
             problems.add(f"{error} (evaluation.shots)")
             continue

@@ -107,7 +107,15 @@ class Evaluation(Options):
         min_length=1,
         description="support examples; 0 is without adapting. A task with too few is left out there",
     )
-    queries: int = Field(100, ge=1, description="query examples of a task, at most")
+    protocol: Literal["later", "leave_one_out"] = Field(
+        "later",
+        description="later: dialogues are judged on after those that are learnt from; leave_one_out: each dialogue in turn, "
+        "after learning from `shots` of the others, or from all where there are fewer",
+    )
+    folds: int | None = Field(
+        None, ge=1, description="how many dialogues of a task leave_one_out leaves out, at random; empty: each"
+    )
+    queries: int = Field(100, ge=1, description="query examples at most, of a task, or of each dialogue left out")
     seeds: list[int] = Field([0], min_length=1, description="each draws its own support and query examples")
     metrics: list[Metric] = Field(["chrF", "exact_match"], min_length=1, description="scores, the first ones first")
     among: int = Field(10, ge=2, description="tasks among whose adaptations `who_is_it` looks for the right one")
@@ -143,6 +151,14 @@ class Evaluation(Options):
         if min(shots) < 0:
             raise ValueError(f"shots are {shots}; they are numbers of examples, 0 or more")
         return shots
+
+    @model_validator(mode="after")
+    def _protocol_fits(self) -> Evaluation:
+        if self.protocol == "later" and self.folds is not None:
+            raise ValueError("folds are for protocol leave_one_out; protocol later has one episode a task")
+        if self.protocol == "leave_one_out" and "who_is_it" in self.metrics:
+            raise ValueError("who_is_it needs protocol later, with one adaptation a task; leave_one_out makes several")
+        return self
 
 
 class Recipe(Options):

@@ -6,7 +6,7 @@ both sides, and nothing is judged on that was said before what is learnt from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,11 +36,9 @@ class InGroups:
         groups = self._of(index)
         if len(groups.judged_after(most)):
             return ""
-        support, marked = (int((groups.marks == mark).sum()) for mark in (1, 2))
-        marks = f" ({support} marked support, {marked} marked query)" if support or marked else ""
         return (
-            f"task {self.split.names[index]!r} has {_counted(len(groups.marks))}{marks}, too few for {most} shots and a "
-            "later one to be judged on; ask for fewer shots or add dialogues"
+            f"task {self.split.names[index]!r} has {counted(groups)}, too few for {most} shots and a later one to be judged "
+            "on; ask for fewer shots or add dialogues"
         )
 
     def for_training(self, index: int, support: int, query: int, purpose: Purpose) -> Drawn:
@@ -116,9 +114,12 @@ class Groups:
         group = np.searchsorted(counts, at, side="right") - 1
         return (self.starts[group] + at - counts[group]).tolist()
 
-    def all_rows(self, numbers: np.ndarray) -> list[int]:
+    def all_rows(self, numbers: Iterable[int]) -> list[int]:
         return [row for number in numbers for row in range(self.starts[number], self.starts[number + 1])]
 
 
-def _counted(dialogues: int) -> str:
-    return f"{dialogues} dialogue{'' if dialogues == 1 else 's'}"
+def counted(groups: Groups) -> str:
+    """How many dialogues there are, and how many of them are marked."""
+    support, query = (int((groups.marks == mark).sum()) for mark in (1, 2))
+    marks = f" ({support} marked support, {query} marked query)" if support or query else ""
+    return f"{len(groups.marks)} dialogue{'' if len(groups.marks) == 1 else 's'}{marks}"

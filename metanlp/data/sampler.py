@@ -15,6 +15,7 @@ import numpy as np
 
 from metanlp.data.drawing import OneByOne
 from metanlp.data.drawing_groups import InGroups
+from metanlp.data.leaving_out import LeavingOneOut
 from metanlp.data.seeds import Draws, seed_of
 from metanlp.data.split import TaskSplit
 from metanlp.data.types import Episode, Example
@@ -104,18 +105,32 @@ def evaluation_episode(
     return Episode(task_name, split.info(task_name), learnt, judged, seed_of(*purpose))
 
 
-def shots_within(split: TaskSplit, task_name: str, shots: Sequence[int]) -> list[int]:
+def left_out_episodes(
+    split: TaskSplit, task_name: str, shots: int, seed: int, queries: int | None = None, folds: int | None = None
+) -> list[Episode]:
+    """The episodes that belong to (seed, task name) where each of its groups is left out in turn, or `folds` of them.
+
+    The support of each is `shots` other groups, or all where there are fewer; 3 are among the 5. The queries, of each
+    group `queries` at most, are the same for every number of shots. UserError where the task has too few groups.
+    """
+    index, drawing = split.index(task_name), LeavingOneOut(split)
+    if shortage := drawing.shortage(index, shots):
+        raise UserError(shortage)
+    return drawing.episodes(index, shots, queries, folds, (seed, "evaluation", task_name))
+
+
+def shots_within(split: TaskSplit, task_name: str, shots: Sequence[int], protocol: str = "later") -> list[int]:
     """Those of `shots` that the task has enough examples (or groups) for, and a query besides."""
-    index, drawing = split.index(task_name), _drawing_of(split)
+    index, drawing = split.index(task_name), _judging_of(split, protocol)
     return [count for count in shots if not drawing.shortage(index, count)]
 
 
-def columns_of(split: TaskSplit, shots: Sequence[int]) -> dict[int, list[str]]:
+def columns_of(split: TaskSplit, shots: Sequence[int], protocol: str = "later") -> dict[int, list[str]]:
     """For each number of shots the tasks with enough examples; UserError where some number is too large for all of them."""
-    within = {name: set(shots_within(split, name, shots)) for name in split.names}
+    within = {name: set(shots_within(split, name, shots, protocol)) for name in split.names}
     columns = {count: [name for name, counts in within.items() if count in counts] for count in shots}
     if impossible := ", ".join(str(count) for count, names in columns.items() if not names):
-        most = max((_most_of(split, index) for index in range(len(split))), default=-1)
+        most = max((_most_of(split, index, protocol) for index in range(len(split))), default=-1)
         works = f"the largest number that works is {most}" if most >= 0 else "none of them has a single query"
         raise UserError(f"no task of the split {split.split} has enough examples for {impossible} shots; {works}")
     return columns
@@ -132,14 +147,18 @@ def shortages(split: TaskSplit, max_shots: int) -> list[str]:
     return [text for index in range(len(split)) if (text := drawing.shortage(index, max_shots))]
 
 
-def _most_of(split: TaskSplit, index: int) -> int:
+def _most_of(split: TaskSplit, index: int, protocol: str) -> int:
     """The largest number of shots of one task; -1 where it has no query."""
-    drawing, numbers = _drawing_of(split), range(int(split.sizes[index]) + 1)
+    drawing, numbers = _judging_of(split, protocol), range(int(split.sizes[index]) + 1)
     return bisect_left(numbers, True, key=lambda shots: bool(drawing.shortage(index, shots))) - 1
 
 
 def _drawing_of(split: TaskSplit) -> OneByOne | InGroups:
     return InGroups(split) if split.grouped else OneByOne(split)
+
+
+def _judging_of(split: TaskSplit, protocol: str) -> OneByOne | InGroups | LeavingOneOut:
+    return LeavingOneOut(split) if protocol == "leave_one_out" else _drawing_of(split)
 
 
 def _cycle(examples: list[Example], count: int) -> list[Example]:

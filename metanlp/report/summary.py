@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from metanlp.errors import UserError, did_you_mean
 from metanlp.metrics import CONSISTENCY, LOWER_IS_BETTER
@@ -59,6 +60,7 @@ class Summary:
     tasks: list[str]
     seeds: list[int]
     queries: tuple[int, int]  # of a task: the fewest, the most; (0, 0) where predictions are not at hand
+    left_out: str  # which dialogues are, in turn; "" where none are
 
     @property
     def title(self) -> str:
@@ -81,7 +83,8 @@ class Summary:
         interval = "interval: tasks resampled" if self.has_intervals else "no interval from one task"
         smallest, largest = len(self.columns[-1]), counted(len(self.columns[0]), "task")
         tasks = f"{smallest:,} to {largest}" if self.common else largest
-        return "; ".join([", ".join([tasks, *each]), seeds, interval])
+        left_out = [self.left_out] if self.left_out else []
+        return "; ".join([", ".join([tasks, *each]), *left_out, seeds, interval])
 
     @property
     def warning(self) -> str:
@@ -128,7 +131,15 @@ def summarise(results: Results, metric: str) -> Summary:
         tasks=results.tasks(metric),
         seeds=sorted({row.seed for row in rows if row.task is not None and row.seed is not None}),
         queries=(min(counts), max(counts)) if counts else (0, 0),
+        left_out=_left_out(results.asked),
     )
+
+
+def _left_out(asked: Mapping[str, Any]) -> str:
+    if asked["protocol"] != "leave_one_out":
+        return ""
+    which = f"up to {counted(asked['folds'], 'dialogue')}" if asked["folds"] else "every dialogue"
+    return f"{which} of a task left out in turn"
 
 
 def _lines(
