@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metanlp.config.load import changed, load_recipe
+from metanlp.config.recipe import Evaluation
 from metanlp.config.yaml import write_yaml
 from metanlp.errors import UserError
 from metanlp.report import samples, tables, write_report
@@ -90,7 +91,9 @@ def make_results(
                 gain = base.get((stage, count), 30.0) - base.get((stages[0], count), 30.0)
                 compared.append(Comparison(stage, stages[0], count, metric, gain, -0.3, 2.6, 0.12, len(tasks)))
     facts: dict[str, Any] = {"metanlp": "0.1.0", "commit": "abc123"}
-    return Results("toy", "d1ge57", "test", rows, compared if len(tasks) > 1 else [], predicted, facts, {})
+    return Results(
+        "toy", "d1ge57", "test", rows, compared if len(tasks) > 1 else [], predicted, facts, Evaluation().dump()
+    )
 
 
 @pytest.fixture
