@@ -17,7 +17,7 @@ from backbones.real_formats import e5, mt5, nllb
 from metanlp.config.load import load_recipe, recipe_names, recipes_folder
 from metanlp.config.recipe import Recipe
 from metanlp.evaluation import evaluate
-from metanlp.results import OF_OTHERS
+from metanlp.results import OF_OTHERS, PROMPTED
 from metanlp.run import Run
 from metanlp.training import meta_train
 
@@ -36,6 +36,7 @@ def test_the_promised_recipes_are_there() -> None:
     promised |= {"translation/nllb_lora_fomaml", "translation/mt5_lora_fomaml", "debug/numbers"}
     promised |= {"translation/tatoeba_e5_lora_fomaml", "debug/dialogue"}
     promised |= {"dialogue/chitchat_smollm2_lora_fomaml", "dialogue/qwen_lora_fomaml"}
+    promised |= {"dialogue/xpersona_smollm2_lora_fomaml"}
     assert promised <= set(recipe_names())
 
 
@@ -106,8 +107,9 @@ def write_people(folder: Path, dialogues: int) -> Path:
             for row in range(3)
         ]
         (folder / split / f"{code[:3]}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    facts = "family: dialogue\nlicence: CC0\nsource: made by a test\nparallel: false\n"
-    (folder / "collection.yaml").write_text(facts)
+    facts = "family: dialogue\nlicence: CC0\nsource: made by a test\nparallel: false\ntasks:\n"
+    known = "".join(f"  {code[:3]}: {{persona: [i like {code[:3]}]}}\n" for code in CODES)
+    (folder / "collection.yaml").write_text(facts + known)
     return folder
 
 
@@ -151,7 +153,10 @@ def test_it_trains_and_is_measured(name: str, tmp_path: Path) -> None:
             assert any(not torch.equal(tensor, before[key]) for key, tensor in weights[stage].items())
     results = evaluate(run, options=recipe.evaluation)
     assert {row.task for row in results.rows} == {None, CODES[-1][:3]}
-    assert results.stages() == (recipe.evaluation.stages or [recipe.result])
     asked = recipe.evaluation
+    assert results.stages() == [
+        *(asked.stages or [recipe.result]),
+        *(f"{PROMPTED} ({way})" for way in asked.prompting),
+    ]
     assert results.metrics() == [*asked.metrics, *([OF_OTHERS] if asked.others else [])]
     assert results.shots() == recipe.evaluation.shots
