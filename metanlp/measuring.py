@@ -68,7 +68,7 @@ def _entailment(model: str) -> Entailment:
 
 
 def stacks_of(things: Sequence[T], width: int) -> list[tuple[T, ...]]:
-    """They in order, so many together; the last ones may be fewer."""
+    """In order, so many together; the last ones may be fewer."""
     return [tuple(things[at : at + width]) for at in range(0, len(things), width)]
 
 
