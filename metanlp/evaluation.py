@@ -55,7 +55,7 @@ def evaluate(
             raise UserError(f"{label} is of other data than {run.folder}: their tasks cannot be compared")
         if not each.finished():
             raise each.unfinished
-    columns = columns_of(collection.split(split), options.shots, options.protocol)
+    columns = columns_of(collection.split(split), options.shots, options.protocol, options.tasks)
     jobs = [
         job
         for label, each in labelled.items()

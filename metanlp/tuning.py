@@ -45,7 +45,7 @@ def tune(
     for each in stages.values():
         if not each.finished():
             raise each.unfinished
-    columns = columns_of(run.prepare().split(split), shots, options.protocol)
+    columns = columns_of(run.prepare().split(split), shots, options.protocol, options.tasks)
     metric = options.metrics[0]
     alone = {"shots": shots, "seeds": options.seeds[:1], "metrics": [metric], "others": 0, "prompting": [], "nli": ""}
     options = options.model_copy(update=alone)

@@ -57,6 +57,13 @@ def test_what_a_task_scores_does_not_depend_on_who_else_is_there(run: Run) -> No
     assert rows == {(row.shots, row.metric): row.value for row in results.rows if row.task == "c10" and row.shots != 5}
 
 
+def test_some_of_the_tasks_score_as_among_all(run: Run) -> None:
+    results, all_ = (measured(run, "shots=[0, 5]", "queries=4", *some) for some in (["tasks=2"], []))
+    rows, wanted = ({(row.task, row.shots): row.value for row in each.rows if row.task} for each in (results, all_))
+    assert len({task for task, _ in rows}) == 2
+    assert rows == {key: wanted[key] for key in rows}
+
+
 def test_numbers_that_no_task_can_do_are_refused(run: Run) -> None:
     most = int(run.prepare().split("test").sizes.max()) - 1
     with pytest.raises(UserError, match=f"for 200 shots; the largest number that works is {most}"):

@@ -115,6 +115,9 @@ class Evaluation(Options):
     folds: int | None = Field(
         None, ge=1, description="how many dialogues of a task leave_one_out leaves out, at random; empty: each"
     )
+    tasks: int | None = Field(
+        None, ge=2, description="how many of the split's tasks are measured, the same ones every time; empty: all"
+    )
     queries: int = Field(100, ge=1, description="query examples at most, of a task, or of each dialogue left out")
     seeds: list[int] = Field([0], min_length=1, description="each draws its own support and query examples")
     metrics: list[Metric] = Field(["chrF", "exact_match"], min_length=1, description="scores, the first ones first")

@@ -136,7 +136,7 @@ def summarise(results: Results, metric: str) -> Summary:
 
 
 def _left_out(asked: Mapping[str, Any]) -> str:
-    if asked["protocol"] != "leave_one_out":
+    if asked.get("protocol") != "leave_one_out":
         return ""
     which = f"up to {counted(asked['folds'], 'dialogue')}" if asked["folds"] else "every dialogue"
     return f"{which} of a task left out in turn"

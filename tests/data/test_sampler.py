@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -179,6 +180,16 @@ def test_columns_leave_out_tasks_with_too_few_examples(make, split: TaskSplit) -
         columns_of(split.only(["small", "marked"]), [8])
     with pytest.raises(UserError, match="none of them has a single query"):
         columns_of(split_of(make, {"a": (0, 3)}, name="other"), [0])
+
+
+def test_some_of_the_tasks_are_the_same_ones_every_time(split: TaskSplit) -> None:
+    """Fewer are among more, whatever the columns; the order of the columns' names stays."""
+    chosen = [columns_of(split, [0], tasks=tasks)[0] for tasks in (1, 2, 3, 4, 5, 99)]
+    assert [len(names) for names in chosen] == [1, 2, 3, 4, 5, 5]
+    assert all(set(few) < set(more) for few, more in itertools.pairwise(chosen[:5]))
+    assert all(names == sorted(names) for names in chosen)
+    assert columns_of(split, [0, 7], tasks=4)[7] == [name for name in chosen[3] if name in ("half", "large", "marked")]
+    assert columns_of(split.only(chosen[2]), [0], tasks=2)[0] == chosen[1]
 
 
 def test_the_first_episodes_never_change(make) -> None:
