@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from metanlp.chat.jobs import Job
+from metanlp.chat.lines import lines_of_file, lines_of_text
 from metanlp.chat.screens import SECONDS_BETWEEN_LOOKS, about, told
 from metanlp.chat.session import Message, Session
-from metanlp.chat.teaching import lines_of_file, lines_of_text
+from metanlp.chat.teaching import Teaching
 from metanlp.chat.widgets import AS_PERSON, SIDE_BY_SIDE, Widgets
 from metanlp.data.types import Example
 from metanlp.errors import UserError
@@ -134,11 +134,11 @@ class Page:
 
     def look(self, name: str | None) -> Shown:
         """How the teaching stands; at its end it is news."""
-        job = self.session.job(name) if name else None
-        if job is None or job.ended:
-            news = {self.widgets.news: _html([told(job)])} if job else {}
+        teaching = self.session.teaching(name) if name else None
+        if teaching is None or teaching.ended:
+            news = {self.widgets.news: _html([told(teaching)])} if teaching else {}
             return news | self._standing(name)
-        return {self.widgets.progress: _bar(job)}
+        return {self.widgets.progress: _bar(teaching)}
 
     def reset(self, name: str, request: gr.Request) -> Shown:
         self._stop(request)
@@ -171,18 +171,18 @@ class Page:
         return [person.name for person in self.session.people()]
 
     def _who(self) -> str:
-        found = [about(person, self.session.job(person.name)) for person in self.session.people()]
+        found = [about(person, self.session.teaching(person.name)) for person in self.session.people()]
         return _html(found or ["there is nobody yet"])
 
     def _standing(self, name: str | None) -> Shown:
         """What there is of everybody, and how the teaching of `name` goes on."""
         on = self.widgets
-        job = self.session.job(name) if name else None
-        learning = job is not None and not job.ended
+        teaching = self.session.teaching(name) if name else None
+        learning = teaching is not None and not teaching.ended
         adapted = any(person.name == name and person.adapter for person in self.session.people())
         return {
             on.who: self._who(),
-            on.progress: _bar(job) if job and learning else "",
+            on.progress: _bar(teaching) if teaching and learning else "",
             on.export: gr.Button(link=f"export?person={quote(name or '', safe='')}", interactive=adapted),
             self.timer: gr.Timer(active=learning),
         }
@@ -202,9 +202,9 @@ def _plain(messages: list[Message]) -> list[Message]:
     return [message | {"content": escape(message["content"], quote=False)} for message in messages]
 
 
-def _bar(job: Job) -> str:
-    share = f'max="{job.steps}" value="{job.done}"' if job.steps else ""  # without numbers it says: not begun yet
-    return f"<label>{escape(told(job))} <progress {share}></progress></label>"
+def _bar(teaching: Teaching) -> str:
+    begun = f'max="{teaching.steps}" value="{teaching.done}"' if teaching.steps else ""
+    return f"<label>{escape(told(teaching))} <progress {begun}></progress></label>"  # without numbers: not begun yet
 
 
 def _html(sentences: list[str]) -> str:

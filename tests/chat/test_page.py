@@ -24,8 +24,8 @@ pytest.importorskip("playwright", reason="pip install 'metanlp[browser]'")
 
 import playwright.sync_api as api
 
+from metanlp.chat.lines import lines_of_file, lines_of_text
 from metanlp.chat.session import Session
-from metanlp.chat.teaching import lines_of_file, lines_of_text
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="apt install chromium")
