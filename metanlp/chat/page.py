@@ -40,7 +40,10 @@ def in_words(handler: Callable[..., Shown]) -> Callable[..., Shown]:
 
 
 class Page:
-    """`Page(session).blocks` is the page. What a window shows, the window hands in; remembered is only what it waits for."""
+    """`Page(session).blocks` is the page. What a window shows, the window hands in; remembered is only what it waits for.
+
+    Once a window is closed, what was said in it is kept for an hour after its last message: a phone that sleeps comes back.
+    """
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -48,11 +51,12 @@ class Page:
         with gr.Blocks(title="metanlp chat", analytics_enabled=False) as self.blocks:
             self.widgets = Widgets()
             self.timer = gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
+            self.window = gr.State("", delete_callback=self.leave)  # Gradio deletes it an hour after it was last set
             self._connect(self.widgets)
         self.blocks.queue(default_concurrency_limit=None, api_open=False)
 
     def _connect(self, on: Widgets) -> None:
-        every = {*vars(on).values(), self.timer}
+        every = {*vars(on).values(), self.timer, self.window}
         quiet: Any = {"outputs": every, "show_progress": "hidden", "api_visibility": "private"}
         self.blocks.load(self.arrive, [], **quiet)
         on.person.input(self.choose, [on.person], **quiet)
@@ -72,6 +76,11 @@ class Page:
         """A window was opened, or loaded anew: nobody is chosen, unless somebody was quicker than this."""
         on = self.widgets
         return {on.person: gr.Dropdown(self._names()), on.who: self._who(), on.news: _html([WELCOME])}
+
+    def leave(self, window: str) -> None:
+        """A window was closed for good."""
+        self._answers.pop(window, None)
+        self.session.leave(window)
 
     @in_words
     def choose(self, name: str | None, request: gr.Request) -> Shown:
@@ -110,7 +119,8 @@ class Page:
             return
         stop, over = self._answers[window] = Event(), Event()
         try:
-            yield {on.message: "", on.chat: _plain(before), on.two: gr.Row(visible=both), on.own: "", on.theirs: ""}
+            emptied = {on.message: "", on.own: "", on.theirs: ""}
+            yield emptied | {on.chat: _plain(before), on.two: gr.Row(visible=both), self.window: window}
             for pair in pairs:
                 if stop.is_set():
                     return
@@ -120,17 +130,18 @@ class Page:
         finally:
             over.set()
 
-    @in_words
     def teach(self, name: str, typed: str, file: str | None) -> Shown:
-        """Lines that are typed, and those of a dropped file, which is deleted once it is read."""
+        """Lines that are typed, and those of a dropped file, which is gone once it is read, whatever was in it."""
+        shown = self._taught(name, typed, file)
+        return shown if file and Path(file).exists() else shown | {self.widgets.file: None}
+
+    @in_words
+    def _taught(self, name: str, typed: str, file: str | None) -> Shown:
+        examples = lines_of_text(typed) if typed.strip() or not file else []
         dropped, left_out = _dropped(Path(file)) if file else ([], [])
-        examples = [*(lines_of_text(typed) if typed.strip() or not file else []), *dropped]
-        self.session.teach(name, examples)
+        self.session.teach(name, [*examples, *dropped])
         news = [f"{name} is being learnt; go on talking meanwhile", *left_out]
-        if file:
-            Path(file).unlink(missing_ok=True)
-        on = self.widgets
-        return {on.lines: "", on.file: None, on.news: _html(news), **self._standing(name)}
+        return {self.widgets.lines: "", self.widgets.news: _html(news), **self._standing(name)}
 
     def look(self, name: str | None) -> Shown:
         """How the teaching stands; at its end it is news."""
@@ -189,11 +200,13 @@ class Page:
 
 
 def _dropped(file: Path) -> tuple[list[Example], list[str]]:
-    """The lines of a file, and what was left out of it. Its folder is the server's business, not the reader's."""
+    """The lines of a file, which is deleted, and what was left out of it. Its folder is the server's business."""
     try:
         examples, rejected = lines_of_file(file)
     except UserError as error:
         raise UserError(str(error).replace(str(file), file.name)) from None
+    finally:
+        file.unlink(missing_ok=True)
     return examples, [f"left out {file.name}:{row.line}: {row.reason}: {row.text}" for row in rejected]
 
 

@@ -126,6 +126,12 @@ class Session:
         """Begin the conversation anew; returns how many messages there were."""
         return len(self._conversations.pop((key_of(name), window), []))
 
+    def leave(self, window: str) -> None:
+        """Forget what was said in a window that was closed."""
+        with self._lock:
+            for talk in [talk for talk in self._conversations if talk[1] == window]:
+                self._conversations.pop(talk, None)
+
     def forget(self, name: str) -> Forgotten:
         """Delete a person: lines, adapter, what is in memory, conversations. A teaching that is going on comes to nothing.
 

@@ -137,6 +137,21 @@ def test_each_window_has_its_own_conversation(session_of) -> None:
     assert session.conversation("Anna", "three") == []
 
 
+def test_a_closed_window_takes_its_conversations_along(session_of) -> None:
+    session = session_of()
+    for name in NAMES[:2]:
+        session.open(name)
+        for window in ("one", "two"):
+            "".join(session.reply(name, "hello", window=window))
+    left = session.reply("Anna", "more", window="one")
+    next(left)
+    session.leave("one")
+    assert list(left) == []  # nobody goes on where nobody is
+    assert [len(session.conversation(name, "one")) for name in NAMES[:2]] == [0, 0]
+    assert [len(session.conversation(name, "two")) for name in NAMES[:2]] == [2, 2]
+    assert session.forget("Anna").messages == 2
+
+
 def test_drawn_answers_can_be_repeated(session_of) -> None:
     session = session_of(temperature=1.0)
     session.open("Anna")
