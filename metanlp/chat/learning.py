@@ -8,6 +8,7 @@ from threading import Condition, Thread
 
 from metanlp.chat.model import Model
 from metanlp.chat.teaching import Teaching
+from metanlp.config.recipe import Adapting
 from metanlp.data.types import Example
 from metanlp.weights import Weights
 
@@ -19,7 +20,10 @@ class Replaced(Exception):
 
 
 class Learning:
-    """`keep(teaching, lines, weights)` is called with what was learnt, in the background thread."""
+    """`keep(teaching, lines, weights)` is called with what was learnt, in the background thread.
+
+    Whatever goes wrong is told as that teaching's failure; the thread lives on.
+    """
 
     def __init__(self, model: Model, keep: Callable[[Teaching, Sequence[Example], Weights], None]) -> None:
         self.model, self.keep = model, keep
@@ -47,15 +51,21 @@ class Learning:
                 self._changed.wait_for(lambda: self._closed or self._waiting)
                 if self._closed:
                     return
-                wanted = [(teaching, lines) for teaching, lines in self._waiting if not teaching.ended]
-                alike = [each for each in wanted if self.model.adapting(each[1]) == self.model.adapting(wanted[0][1])]
-                taken = alike[:TOGETHER]
-                self._waiting = [each for each in wanted if each not in taken]
+                wanted = [(each, how) for each in self._waiting if (how := self._how(*each))]
+                taken = [each for each, how in wanted if how == wanted[0][1]][:TOGETHER]
+                self._waiting = [each for each, _ in wanted if each not in taken]
             if taken:
-                self._learn(taken)
+                self._learn(taken, wanted[0][1])
 
-    def _learn(self, wanted: list[tuple[Teaching, Sequence[Example]]]) -> None:
-        adapting = self.model.adapting(wanted[0][1])
+    def _how(self, teaching: Teaching, lines: Sequence[Example]) -> Adapting | None:
+        """How a person is learnt; None where nobody waits for it any more, or nobody can say, and that is told."""
+        try:
+            return None if teaching.ended else self.model.adapting(lines)
+        except Exception as error:
+            teaching.end("failed", _told(error))
+            return None
+
+    def _learn(self, wanted: list[tuple[Teaching, Sequence[Example]]], adapting: Adapting) -> None:
         begun = time.monotonic()
         teachings = [teaching for teaching, _ in wanted]
         for teaching in teachings:
@@ -75,10 +85,14 @@ class Learning:
                     self.keep(teaching, lines, weights)
         except Replaced:
             return
-        except Exception as error:  # the thread lives on; whoever waits is told
+        except Exception as error:
             left = [(teaching, lines) for teaching, lines in wanted if not teaching.ended]
             if len(wanted) > 1:
                 for each in left:  # one person's mistake is no other's
-                    self._learn([each])
+                    self._learn([each], adapting)
             for teaching, _ in left:
-                teaching.end("failed", str(error) or type(error).__name__)
+                teaching.end("failed", _told(error))
+
+
+def _told(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -235,6 +235,26 @@ def test_one_persons_failure_is_no_others(session_of) -> None:
     assert (bad.state, good.state) == ("failed", "ready")
 
 
+def test_whom_nobody_can_say_how_to_learn_fails_alone(session_of) -> None:
+    """As where what `metanlp tune` wrote was damaged while the chat was open."""
+    session = session_of()
+    model = session._model
+    adapting = model.adapting
+
+    def picky(lines):
+        if any(line.target == "bad" for line in lines):
+            raise UserError("tuned.json is damaged")
+        return adapting(lines)
+
+    model.adapting = picky
+    with model.turns.learn():
+        first = session.teach("Zoe", lines_of_text("hold the thread"))
+        bad, good = session.teach("Anna", lines_of_text("bad")), session.teach("Ben", lines_of_text("good"))
+    assert all(teaching.wait(10) for teaching in (first, bad, good))
+    assert (bad.state, bad.error, good.state) == ("failed", "tuned.json is damaged", "ready")
+    taught(session, "Cleo", "the thread goes on")
+
+
 def test_forgetting_says_what_was_deleted_and_deletes_it(session_of, tmp_path: Path) -> None:
     session = session_of()
     plain = said(session, session.open("Anna").name)
