@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from metanlp.chat.people import Person
@@ -71,7 +72,7 @@ class Lines:
 
 
 class Colours:
-    """A terminal: answers stream, and the bottom line tells of teachings while the chat goes on."""
+    """A terminal: answers stream, Ctrl-C stops them, and the bottom line tells of teachings while the chat goes on."""
 
     def __init__(self, commands: list[str]) -> None:
         try:
@@ -106,23 +107,23 @@ class Colours:
         try:
             for piece in pieces:
                 self.console.print(piece, end="", markup=False, soft_wrap=True)
-        except KeyboardInterrupt:  # enough of this answer, not of the chat
+        except KeyboardInterrupt:
             self.console.print("...", end="")
         self.console.print()
 
     def side_by_side(self, names: tuple[str, str], pieces: Iterator[tuple[str, str]]) -> None:
         from rich.live import Live
-        from rich.table import Table
+        from rich.table import Column, Table
         from rich.text import Text
 
         texts = ["", ""]
 
         def table() -> Table:
-            shown = Table(*names, expand=True)
+            shown = Table(*(Column(Text(name)) for name in names), expand=True)
             shown.add_row(*map(Text, texts))
             return shown
 
-        with Live(table(), console=self.console, refresh_per_second=8) as live:
+        with suppress(KeyboardInterrupt), Live(table(), console=self.console, refresh_per_second=8) as live:
             for pair in pieces:
                 texts = [text + piece for text, piece in zip(texts, pair, strict=True)]
                 live.update(table())
