@@ -11,6 +11,7 @@ from data_scripts._messages import DATE, TIME, Chat, Message, iso_time, times_of
 RULE = "=" * 20  # what a plain text export begins with; its head and its end stand between such rules
 _HEAD = re.compile(rf"\[{DATE}\s{TIME}\]\s(.+?)(?:\s\(pinned\))?")
 _SECTION = re.compile(r"\{(Attachments|Embed|Stickers|Reactions|Forwarded Message)\}")
+_MEMBER = re.compile(r"Added (.+) to the group\.|Removed (.+) from the group\.")
 _CODE = re.compile(r"<(?:@[!&]?|#)\d+>")  # a mention of somebody, a role or a channel
 _EMOJI = re.compile(r"<a?(:\w+:)\d+>")
 
@@ -26,9 +27,9 @@ def read_discord(raw: Any, dropped: Counter[str]) -> Chat:
     names: set[str] = set()
     for each in raw["messages"]:
         author = each["author"]
-        names |= {
-            name for who in (author, *each.get("mentions", [])) for name in (who["name"], who.get("nickname")) if name
-        }
+        reacted = (who for reaction in each.get("reactions", []) for who in reaction.get("users", []))
+        people = (author, *each.get("mentions", []), *reacted)
+        names |= {name for who in people for name in (who["name"], who.get("nickname")) if name}
         if each.get("type") not in ("Default", "Reply") or author.get("isBot"):
             dropped["messages of the system and of bots"] += 1
         elif words := _plain(each.get("content", "")):
@@ -55,13 +56,16 @@ def read_discord_text(text: str, dropped: Counter[str]) -> Chat:
             kept = False
         elif texts and kept:
             texts[-1] += f"{line}\n"
-    messages = []
+    messages, names = [], set[str]()
     for time, speaker, words in zip(times_of(stamps), speakers, map(_plain, texts), strict=True):
-        if words:
+        if member := _MEMBER.fullmatch(words):
+            names.add(member[1] or member[2])
+            dropped["messages of the system and of bots"] += 1
+        elif words:
             messages.append(Message(time, speaker, words))
         else:
             dropped["pictures, other files, and messages that were deleted"] += 1
-    return Chat(messages)
+    return Chat(messages, frozenset(names))
 
 
 def _plain(content: str) -> str:

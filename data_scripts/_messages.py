@@ -22,7 +22,7 @@ class Message(NamedTuple):
 
 
 class Chat(NamedTuple):
-    """One export's messages, in order, and names in it besides those of the speakers."""
+    """One export's messages, in order, and whom else it names: members who never wrote, people who are mentioned."""
 
     messages: list[Message]
     names: frozenset[str] = frozenset()

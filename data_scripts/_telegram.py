@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from data_scripts._messages import Chat, Message, iso_time
@@ -25,11 +26,11 @@ def read_telegram(raw: Any, dropped: Counter[str]) -> list[Chat]:
                 dropped["messages of the system, or of accounts that are gone"] += 1
             elif "forwarded_from" in each:
                 dropped["messages that were forwarded: somebody else's words"] += 1
-            elif words := _words(each.get("text", "")):
+            elif words := _words(each):
                 messages.append(Message(iso_time(each["date"]), each["from"], words))
             else:
                 dropped["pictures, other files, and messages that were deleted"] += 1
-        chats.append(Chat(messages))
+        chats.append(Chat(messages, frozenset(_names(chat))))
     return chats
 
 
@@ -42,8 +43,25 @@ def _chats(raw: Any) -> list[dict[str, Any]]:
     return [chat for chat in found if isinstance(chat, dict) and isinstance(chat.get("messages"), list)]
 
 
-def _words(text: Any) -> str:
-    """A text, or a list of pieces that are texts or objects with a type."""
+def _names(chat: dict[str, Any]) -> Iterator[str]:
+    """Who is named in a chat: whoever writes, joins, is invited or mentioned, and with whom it is."""
+    if chat.get("type") == "personal_chat" and chat.get("name"):
+        yield chat["name"]
+    for each in chat["messages"]:
+        found = [each.get("from"), each.get("inviter"), *each.get("members", [])]
+        if str(each.get("actor_id", "user")).startswith("user"):  # else it is the group itself
+            found.append(each.get("actor"))
+        found += [piece["text"] for piece in _pieces(each) if piece["type"] == "mention_name"]
+        yield from filter(None, found)
+
+
+def _words(message: dict[str, Any]) -> str:
+    """What somebody wrote, without what Telegram has found to be a link or a name."""
+    return "".join(HIDDEN.get(piece["type"], piece["text"]) for piece in _pieces(message)).strip()
+
+
+def _pieces(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a message is made of: texts, each with a type."""
+    text = message.get("text", "")
     pieces = text if isinstance(text, list) else [text]
-    words = (piece if isinstance(piece, str) else HIDDEN.get(piece["type"], piece["text"]) for piece in pieces)
-    return "".join(words).strip()
+    return [{"type": "plain", "text": piece} if isinstance(piece, str) else piece for piece in pieces]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from statistics import fmean
 
@@ -108,10 +108,16 @@ def choices_table(chosen: Mapping[str, Sequence[Choice]], metric: str) -> str:
             lines.append(
                 f"{stage:12} {choice.shots:6} {best.learning_rate:14g} {best.steps:6} {best.value:12.1f} {choice.before:8.1f}"
             )
-            rates = {candidate.learning_rate for candidate in choice.tried}
-            for edge, name in ((min(rates), "smallest"), (max(rates), "largest")):
-                if best.learning_rate == edge and len(rates) > 1:
-                    notes.append(
-                        f"{stage}, {choice.shots} shots: the {name} learning rate was the best; try others with --rates"
-                    )
+            notes += [f"{stage}, {choice.shots} shots: {note}" for note in _edges(choice)]
     return "\n".join([*lines, *notes])
+
+
+def _edges(choice: Choice) -> Iterator[str]:
+    """Where something beyond what was tried may be better still."""
+    for name, flag, best, tried, least in (
+        ("learning rate", "--rates", choice.best.learning_rate, {each.learning_rate for each in choice.tried}, 0),
+        ("number of steps", "--steps", choice.best.steps, {each.steps for each in choice.tried}, 1),
+    ):
+        if len(tried) > 1 and best in (min(tried), max(tried)) and best > least:
+            edge = "smallest" if best == min(tried) else "largest"
+            yield f"the {edge} {name} was the best; try others with {flag}"

@@ -10,8 +10,8 @@ import torch
 from backbones.causal_models import save_causal
 
 from metanlp.adaptation import FACTS, adaptation_folder
+from metanlp.chat.lines import lines_of_text
 from metanlp.chat.session import Session
-from metanlp.chat.teaching import lines_of_text
 from metanlp.checkpoint import Checkpoint, commit, save_checkpoint
 from metanlp.config.load import build_recipe
 from metanlp.config.yaml import write_yaml
@@ -61,9 +61,9 @@ def invented(start: Weights, seed: int) -> Weights:
 
 
 def taught(session: Session, name: str, text: str) -> None:
-    job = session.teach(name, lines_of_text(text))
-    assert job.wait(60)
-    assert job.state == "ready", job.error
+    teaching = session.teach(name, lines_of_text(text))
+    assert teaching.wait(60)
+    assert teaching.state == "ready", teaching.error
 
 
 def said(session: Session, name: str, message: str = "hello", adapted: bool = True) -> str:

@@ -104,12 +104,33 @@ def test_what_cannot_be_tuned_is_told(run: Run, changes: tuple[str, ...], split:
         tune(run, split=split, options=options(run, *changes))
 
 
-def test_a_choice_at_the_edge_is_told() -> None:
-    tried = [Candidate(rate, 5, rate) for rate in (1.0, 2.0, 3.0)]
-    inside = choices_table({"joint": [Choice(4, 0.5, tried[1], tried)]}, "chrF")
-    outside = choices_table({"joint": [Choice(4, 0.5, tried[2], tried)]}, "chrF")
-    assert " ".join(inside.split()) == "stage shots learning rate steps chrF before joint 4 2 5 2.0 0.5"
-    assert outside.splitlines()[-1] == "joint, 4 shots: the largest learning rate was the best; try others with --rates"
+@pytest.mark.parametrize(
+    ("rates", "steps", "best", "told"),
+    [
+        ([1, 2, 3], [5], (2, 5), []),
+        ([1, 2, 3], [5], (3, 5), ["largest learning rate was the best; try others with --rates"]),
+        ([1, 2, 3], [2, 5, 9], (2, 5), []),
+        ([1, 2, 3], [2, 5, 9], (2, 9), ["largest number of steps was the best; try others with --steps"]),
+        (
+            [1, 2],
+            [2, 5],
+            (1, 2),
+            [
+                "smallest learning rate was the best; try others with --rates",
+                "smallest number of steps was the best; try others with --steps",
+            ],
+        ),
+        ([1, 2, 3], [1, 5, 9], (2, 1), []),  # there are no fewer steps
+    ],
+)
+def test_a_choice_at_the_edge_is_told(
+    rates: list[float], steps: list[int], best: tuple[float, int], told: list[str]
+) -> None:
+    tried = [Candidate(rate, count, 2.0) for rate in rates for count in steps]
+    table = choices_table({"joint": [Choice(4, 0.5, Candidate(*best, 2.0), tried)]}, "chrF").splitlines()
+    wanted = f"stage shots learning rate steps chrF before joint 4 {best[0]} {best[1]} 2.0 0.5"
+    assert " ".join(" ".join(table[:2]).split()) == wanted
+    assert table[2:] == [f"joint, 4 shots: the {each}" for each in told]
 
 
 def options(run: Run, *changes: str):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import GenerationConfig
 
 from metanlp.backbones._chat_form import ChatForm, Pieces
 from metanlp.backbones._languages import languages_of
@@ -23,6 +24,9 @@ HALF = "\N{REPLACEMENT CHARACTER}"  # what the pieces of a character are until i
 class Chat:
     """`model` and `tokenizer` are Hugging Face's own.
 
+    How replies are written is said here alone: of the settings that the model brings for it (penalties, temperature) only
+    its marks stay, so that `generate` writes what `stream` does, and a run is measured as it is used.
+
     A prompt's turns go through the tokenizer's chat template, a prompt without turns is a chat of one turn. Chat and
     reply together are at most `max_length` pieces: the oldest turns go first.
     """
@@ -34,9 +38,13 @@ class Chat:
         self.model, self.tokenizer, self.target_tokenizer = model, tokenizer, tokenizer
         self.max_length = min(max_length, getattr(model.config, "max_position_embeddings", None) or max_length)
         self.form = ChatForm(tokenizer)
-        known = model.generation_config.eos_token_id
-        self.ends = sorted({self.form.end, *(known if isinstance(known, list) else [known])} - {None})
+        brought = model.generation_config
+        known = brought.eos_token_id if isinstance(brought.eos_token_id, list) else [brought.eos_token_id]
+        self.ends = sorted({self.form.end, *known} - {None})
         self.pad = self.form.end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        model.generation_config = GenerationConfig(
+            bos_token_id=brought.bos_token_id, eos_token_id=self.ends, pad_token_id=self.pad
+        )
         self.languages = languages_of(tokenizer)
 
     def encode(self, prompts: Sequence[Sequence[Prompt]], seed: int | None = None) -> Batch:
@@ -67,8 +75,6 @@ class Chat:
 
         With a `temperature` above 0 pieces are drawn as in `stream`: each row as it would be alone.
         """
-        from transformers import GenerationConfig
-
         rows = [self._asked(prompt, max_new_tokens).before for task in prompts for prompt in task]
         longest = max(len(row) for row in rows)
         ids = torch.tensor([[self.pad] * (longest - len(row)) + row for row in rows])
@@ -78,13 +84,9 @@ class Chat:
             logits_processor=drawn,
             input_ids=ids.to(self.model.device),
             attention_mask=real.to(self.model.device),
-            generation_config=GenerationConfig(
-                num_beams=beams,
-                do_sample=False,
-                max_new_tokens=self._most_new(max_new_tokens),
-                pad_token_id=self.pad,
-                eos_token_id=self.ends,
-            ),
+            num_beams=beams,
+            do_sample=False,
+            max_new_tokens=self._most_new(max_new_tokens),
         )
         texts = (self.text_of(row) for row in written[:, longest:].tolist())
         return [[next(texts) for _ in task] for task in prompts]

@@ -23,6 +23,12 @@ PLAIN = (
     "{% else %}assistant: {{ message.content }}{{ eos_token }}\n{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}assistant:{% endif %}"
 )
+# Put before a template, it hides the function of this name that tells templates the date: some write it into every chat, and
+# a run would be measured otherwise each day. The day is the one that Llama 3's templates take where they cannot ask.
+SAME_DAY = (
+    "{% macro strftime_now(format) %}{{ format | replace('%d', '26') | replace('%m', '07') | replace('%b', 'Jul') "
+    "| replace('%B', 'July') | replace('%Y', '2024') }}{% endmacro %}\n"
+)
 PROBES = ("alpha", "beta", "gamma", "delta")  # words that no template has in it
 
 
@@ -45,7 +51,7 @@ class ChatForm:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer: Any = tokenizer
-        self.template = None if tokenizer.chat_template else PLAIN
+        self.template = SAME_DAY + (tokenizer.get_chat_template() if tokenizer.chat_template else PLAIN)
         added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
         self.marks = sorted({*tokenizer.all_special_tokens, *added}, key=len, reverse=True)
         said, asked, system, reply = PROBES

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from threading import Condition, Thread
 
-from metanlp.chat.jobs import Job
 from metanlp.chat.model import Model
+from metanlp.chat.teaching import Teaching
+from metanlp.config.recipe import Adapting
 from metanlp.data.types import Example
 from metanlp.weights import Weights
 
@@ -19,19 +20,22 @@ class Replaced(Exception):
 
 
 class Learning:
-    """`keep(job, lines, weights)` is called with what was learnt, in the background thread."""
+    """`keep(teaching, lines, weights)` is called with what was learnt, in the background thread.
 
-    def __init__(self, model: Model, keep: Callable[[Job, Sequence[Example], Weights], None]) -> None:
+    Whatever goes wrong is told as that teaching's failure; the thread lives on.
+    """
+
+    def __init__(self, model: Model, keep: Callable[[Teaching, Sequence[Example], Weights], None]) -> None:
         self.model, self.keep = model, keep
-        self._waiting: list[tuple[Job, Sequence[Example]]] = []
+        self._waiting: list[tuple[Teaching, Sequence[Example]]] = []
         self._changed = Condition()
         self._closed = False
         self._thread = Thread(target=self._work, name="learning", daemon=True)
         self._thread.start()
 
-    def add(self, job: Job, lines: Sequence[Example]) -> None:
+    def add(self, teaching: Teaching, lines: Sequence[Example]) -> None:
         with self._changed:
-            self._waiting.append((job, lines))
+            self._waiting.append((teaching, lines))
             self._changed.notify()
 
     def close(self) -> None:
@@ -47,38 +51,48 @@ class Learning:
                 self._changed.wait_for(lambda: self._closed or self._waiting)
                 if self._closed:
                     return
-                wanted = [(job, lines) for job, lines in self._waiting if not job.ended]
-                alike = [each for each in wanted if self.model.adapting(each[1]) == self.model.adapting(wanted[0][1])]
-                taken = alike[:TOGETHER]
-                self._waiting = [each for each in wanted if each not in taken]
+                wanted = [(each, how) for each in self._waiting if (how := self._how(*each))]
+                taken = [each for each, how in wanted if how == wanted[0][1]][:TOGETHER]
+                self._waiting = [each for each, _ in wanted if each not in taken]
             if taken:
-                self._learn(taken)
+                self._learn(taken, wanted[0][1])
 
-    def _learn(self, wanted: list[tuple[Job, Sequence[Example]]]) -> None:
-        adapting = self.model.adapting(wanted[0][1])
+    def _how(self, teaching: Teaching, lines: Sequence[Example]) -> Adapting | None:
+        """How a person is learnt; None where nobody waits for it any more, or nobody can say, and that is told."""
+        try:
+            return None if teaching.ended else self.model.adapting(lines)
+        except Exception as error:
+            teaching.end("failed", _told(error))
+            return None
+
+    def _learn(self, wanted: list[tuple[Teaching, Sequence[Example]]], adapting: Adapting) -> None:
         begun = time.monotonic()
-        jobs = [job for job, _ in wanted]
-        for job in jobs:
-            job.begin(adapting.steps)
+        teachings = [teaching for teaching, _ in wanted]
+        for teaching in teachings:
+            teaching.begin(adapting.steps)
 
         def after_step() -> None:
-            for job in jobs:
-                job.done += 1
-                job.seconds = time.monotonic() - begun
-            if self._closed or all(job.ended for job in jobs):
+            for teaching in teachings:
+                teaching.done += 1
+                teaching.seconds = time.monotonic() - begun
+            if self._closed or all(teaching.ended for teaching in teachings):
                 raise Replaced
 
         try:
             found = self.model.learn([lines for _, lines in wanted], adapting, after_step)
-            for (job, lines), weights in zip(wanted, found, strict=True):
-                if not job.ended:
-                    self.keep(job, lines, weights)
+            for (teaching, lines), weights in zip(wanted, found, strict=True):
+                if not teaching.ended:
+                    self.keep(teaching, lines, weights)
         except Replaced:
             return
-        except Exception as error:  # the thread lives on; whoever waits is told
-            left = [(job, lines) for job, lines in wanted if not job.ended]
+        except Exception as error:
+            left = [(teaching, lines) for teaching, lines in wanted if not teaching.ended]
             if len(wanted) > 1:
                 for each in left:  # one person's mistake is no other's
-                    self._learn([each])
-            for job, _ in left:
-                job.end("failed", str(error) or type(error).__name__)
+                    self._learn([each], adapting)
+            for teaching, _ in left:
+                teaching.end("failed", _told(error))
+
+
+def _told(error: Exception) -> str:
+    return str(error) or type(error).__name__

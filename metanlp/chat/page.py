@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from metanlp.chat.jobs import Job
+from metanlp.chat.lines import lines_of_file, lines_of_text
 from metanlp.chat.screens import SECONDS_BETWEEN_LOOKS, about, told
 from metanlp.chat.session import Message, Session
-from metanlp.chat.teaching import lines_of_file, lines_of_text
+from metanlp.chat.teaching import Teaching
 from metanlp.chat.widgets import AS_PERSON, SIDE_BY_SIDE, Widgets
 from metanlp.data.types import Example
 from metanlp.errors import UserError
@@ -40,7 +40,10 @@ def in_words(handler: Callable[..., Shown]) -> Callable[..., Shown]:
 
 
 class Page:
-    """`Page(session).blocks` is the page. What a window shows, the window hands in; remembered is only what it waits for."""
+    """`Page(session).blocks` is the page. What a window shows, the window hands in; remembered is only what it waits for.
+
+    Once a window is closed, what was said in it is kept for an hour after its last message: a phone that sleeps comes back.
+    """
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -48,11 +51,12 @@ class Page:
         with gr.Blocks(title="metanlp chat", analytics_enabled=False) as self.blocks:
             self.widgets = Widgets()
             self.timer = gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
+            self.window = gr.State("", delete_callback=self.leave)  # Gradio deletes it an hour after it was last set
             self._connect(self.widgets)
         self.blocks.queue(default_concurrency_limit=None, api_open=False)
 
     def _connect(self, on: Widgets) -> None:
-        every = {*vars(on).values(), self.timer}
+        every = {*vars(on).values(), self.timer, self.window}
         quiet: Any = {"outputs": every, "show_progress": "hidden", "api_visibility": "private"}
         self.blocks.load(self.arrive, [], **quiet)
         on.person.input(self.choose, [on.person], **quiet)
@@ -72,6 +76,11 @@ class Page:
         """A window was opened, or loaded anew: nobody is chosen, unless somebody was quicker than this."""
         on = self.widgets
         return {on.person: gr.Dropdown(self._names()), on.who: self._who(), on.news: _html([WELCOME])}
+
+    def leave(self, window: str) -> None:
+        """A window was closed for good."""
+        self._answers.pop(window, None)
+        self.session.leave(window)
 
     @in_words
     def choose(self, name: str | None, request: gr.Request) -> Shown:
@@ -110,7 +119,8 @@ class Page:
             return
         stop, over = self._answers[window] = Event(), Event()
         try:
-            yield {on.message: "", on.chat: _plain(before), on.two: gr.Row(visible=both), on.own: "", on.theirs: ""}
+            emptied = {on.message: "", on.own: "", on.theirs: ""}
+            yield emptied | {on.chat: _plain(before), on.two: gr.Row(visible=both), self.window: window}
             for pair in pairs:
                 if stop.is_set():
                     return
@@ -120,25 +130,26 @@ class Page:
         finally:
             over.set()
 
-    @in_words
     def teach(self, name: str, typed: str, file: str | None) -> Shown:
-        """Lines that are typed, and those of a dropped file, which is deleted once it is read."""
+        """Lines that are typed, and those of a dropped file, which is gone once it is read, whatever was in it."""
+        shown = self._taught(name, typed, file)
+        return shown if file and Path(file).exists() else shown | {self.widgets.file: None}
+
+    @in_words
+    def _taught(self, name: str, typed: str, file: str | None) -> Shown:
+        examples = lines_of_text(typed) if typed.strip() or not file else []
         dropped, left_out = _dropped(Path(file)) if file else ([], [])
-        examples = [*(lines_of_text(typed) if typed.strip() or not file else []), *dropped]
-        self.session.teach(name, examples)
+        self.session.teach(name, [*examples, *dropped])
         news = [f"{name} is being learnt; go on talking meanwhile", *left_out]
-        if file:
-            Path(file).unlink(missing_ok=True)
-        on = self.widgets
-        return {on.lines: "", on.file: None, on.news: _html(news), **self._standing(name)}
+        return {self.widgets.lines: "", self.widgets.news: _html(news), **self._standing(name)}
 
     def look(self, name: str | None) -> Shown:
         """How the teaching stands; at its end it is news."""
-        job = self.session.job(name) if name else None
-        if job is None or job.ended:
-            news = {self.widgets.news: _html([told(job)])} if job else {}
+        teaching = self.session.teaching(name) if name else None
+        if teaching is None or teaching.ended:
+            news = {self.widgets.news: _html([told(teaching)])} if teaching else {}
             return news | self._standing(name)
-        return {self.widgets.progress: _bar(job)}
+        return {self.widgets.progress: _bar(teaching)}
 
     def reset(self, name: str, request: gr.Request) -> Shown:
         self._stop(request)
@@ -171,29 +182,31 @@ class Page:
         return [person.name for person in self.session.people()]
 
     def _who(self) -> str:
-        found = [about(person, self.session.job(person.name)) for person in self.session.people()]
+        found = [about(person, self.session.teaching(person.name)) for person in self.session.people()]
         return _html(found or ["there is nobody yet"])
 
     def _standing(self, name: str | None) -> Shown:
         """What there is of everybody, and how the teaching of `name` goes on."""
         on = self.widgets
-        job = self.session.job(name) if name else None
-        learning = job is not None and not job.ended
+        teaching = self.session.teaching(name) if name else None
+        learning = teaching is not None and not teaching.ended
         adapted = any(person.name == name and person.adapter for person in self.session.people())
         return {
             on.who: self._who(),
-            on.progress: _bar(job) if job and learning else "",
+            on.progress: _bar(teaching) if teaching and learning else "",
             on.export: gr.Button(link=f"export?person={quote(name or '', safe='')}", interactive=adapted),
             self.timer: gr.Timer(active=learning),
         }
 
 
 def _dropped(file: Path) -> tuple[list[Example], list[str]]:
-    """The lines of a file, and what was left out of it. Its folder is the server's business, not the reader's."""
+    """The lines of a file, which is deleted, and what was left out of it. Its folder is the server's business."""
     try:
         examples, rejected = lines_of_file(file)
     except UserError as error:
         raise UserError(str(error).replace(str(file), file.name)) from None
+    finally:
+        file.unlink(missing_ok=True)
     return examples, [f"left out {file.name}:{row.line}: {row.reason}: {row.text}" for row in rejected]
 
 
@@ -202,9 +215,9 @@ def _plain(messages: list[Message]) -> list[Message]:
     return [message | {"content": escape(message["content"], quote=False)} for message in messages]
 
 
-def _bar(job: Job) -> str:
-    share = f'max="{job.steps}" value="{job.done}"' if job.steps else ""  # without numbers it says: not begun yet
-    return f"<label>{escape(told(job))} <progress {share}></progress></label>"
+def _bar(teaching: Teaching) -> str:
+    begun = f'max="{teaching.steps}" value="{teaching.done}"' if teaching.steps else ""
+    return f"<label>{escape(told(teaching))} <progress {begun}></progress></label>"  # without numbers: not begun yet
 
 
 def _html(sentences: list[str]) -> str:

@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
-from metanlp.chat.jobs import Job
 from metanlp.chat.people import Person
+from metanlp.chat.teaching import Teaching
 from metanlp.errors import UserError
 from metanlp.report.summary import counted
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
 
-def told(job: Job) -> str:
+def told(teaching: Teaching) -> str:
     """How a teaching stands, in words."""
-    if job.state == "ready":
-        lines = counted(job.examples, "line")
-        return f"{job.person} has learnt {lines} in {job.seconds:.1f} s, and answers with that from now on"
-    if job.state == "failed":
-        return f"{job.person} could not be learnt: {job.error}"
-    if job.state == "replaced":
-        return f"the teaching of {job.person} was given up for another"
-    return f"learning {job.person}: {f'step {job.done} of {job.steps}' if job.steps else 'waiting'}"
+    if teaching.state == "ready":
+        lines = counted(teaching.examples, "line")
+        return f"{teaching.person} has learnt {lines} in {teaching.seconds:.1f} s, and answers with that from now on"
+    if teaching.state == "failed":
+        return f"{teaching.person} could not be learnt: {teaching.error}"
+    if teaching.state == "replaced":
+        return f"the teaching of {teaching.person} was given up for another"
+    return f"learning {teaching.person}: {f'step {teaching.done} of {teaching.steps}' if teaching.steps else 'waiting'}"
 
 
-def about(person: Person, job: Job | None) -> str:
-    """What was learnt of somebody, in words; `job` is their last teaching."""
+def about(person: Person, teaching: Teaching | None) -> str:
+    """What was learnt of somebody, in words; `teaching` is their last teaching."""
     learnt, said = person.learnt, f"{person.name}: {counted(person.lines, 'line')}"
     if learnt and person.adapter:
         said += (
             f", of which {learnt.lines} learnt in {learnt.steps} steps and {learnt.seconds:.0f} s, "
             f"an adapter of {person.adapter_bytes / 1e6:.2f} MB"
         )
-    return said + (f"; learning, step {job.done} of {job.steps}" if job and not job.ended else "")
+    return said + (f"; learning, step {teaching.done} of {teaching.steps}" if teaching and not teaching.ended else "")
 
 
 class Lines:
@@ -61,17 +62,17 @@ class Lines:
         for place, name in enumerate(names):
             self.stream(name, (pair[place] for pair in found))
 
-    def taught(self, job: Job) -> None:
+    def taught(self, teaching: Teaching) -> None:
         shown = ""
-        while not job.wait(SECONDS_BETWEEN_LOOKS):
-            if (now := told(job)) != shown:
+        while not teaching.wait(SECONDS_BETWEEN_LOOKS):
+            if (now := told(teaching)) != shown:
                 print(now, file=sys.stderr, flush=True)
                 shown = now
-        self.say(told(job))
+        self.say(told(teaching))
 
 
 class Colours:
-    """A terminal: answers stream, and the bottom line tells of teachings while the chat goes on."""
+    """A terminal: answers stream, Ctrl-C stops them, and the bottom line tells of teachings while the chat goes on."""
 
     def __init__(self, commands: list[str]) -> None:
         try:
@@ -82,16 +83,16 @@ class Colours:
         from rich.console import Console
 
         self.console = Console(highlight=False)
-        self.jobs: list[Job] = []
+        self.teachings: list[Teaching] = []
         words = WordCompleter(commands, sentence=True)
         self.prompt: Any = PromptSession(completer=words, complete_while_typing=True, refresh_interval=0.5)
 
     def ask(self, prompt: str) -> str | None:
         from prompt_toolkit.patch_stdout import patch_stdout
 
-        for job in [job for job in self.jobs if job.ended]:
-            self.jobs.remove(job)
-            self.console.print(told(job), style="dim", markup=False)
+        for teaching in [teaching for teaching in self.teachings if teaching.ended]:
+            self.teachings.remove(teaching)
+            self.console.print(told(teaching), style="dim", markup=False)
         try:
             with patch_stdout():
                 return str(self.prompt.prompt(prompt, bottom_toolbar=self._bottom))
@@ -106,30 +107,30 @@ class Colours:
         try:
             for piece in pieces:
                 self.console.print(piece, end="", markup=False, soft_wrap=True)
-        except KeyboardInterrupt:  # enough of this answer, not of the chat
+        except KeyboardInterrupt:
             self.console.print("...", end="")
         self.console.print()
 
     def side_by_side(self, names: tuple[str, str], pieces: Iterator[tuple[str, str]]) -> None:
         from rich.live import Live
-        from rich.table import Table
+        from rich.table import Column, Table
         from rich.text import Text
 
         texts = ["", ""]
 
         def table() -> Table:
-            shown = Table(*names, expand=True)
+            shown = Table(*(Column(Text(name)) for name in names), expand=True)
             shown.add_row(*map(Text, texts))
             return shown
 
-        with Live(table(), console=self.console, refresh_per_second=8) as live:
+        with suppress(KeyboardInterrupt), Live(table(), console=self.console, refresh_per_second=8) as live:
             for pair in pieces:
                 texts = [text + piece for text, piece in zip(texts, pair, strict=True)]
                 live.update(table())
 
-    def taught(self, job: Job) -> None:
-        self.jobs.append(job)
-        self.say(f"{told(job)}; go on talking, the line at the bottom tells how far it is")
+    def taught(self, teaching: Teaching) -> None:
+        self.teachings.append(teaching)
+        self.say(f"{told(teaching)}; go on talking, the line at the bottom tells how far it is")
 
     def _bottom(self) -> str | None:
-        return "; ".join(map(told, self.jobs)) or None
+        return "; ".join(map(told, self.teachings)) or None

@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 
 from metanlp.chat.adapters import Adapters, Key
 from metanlp.chat.exporting import export_person
-from metanlp.chat.jobs import Job
 from metanlp.chat.learning import Learning
+from metanlp.chat.lines import one_line
 from metanlp.chat.model import Model
 from metanlp.chat.people import ADAPTER, Forgotten, Learnt, People, Person, key_of, tidy
-from metanlp.chat.teaching import one_line
+from metanlp.chat.teaching import Teaching
 from metanlp.data.seeds import seed_of
 from metanlp.data.types import Example
 from metanlp.errors import UserError, did_you_mean
@@ -61,8 +61,8 @@ class Session:
         self._people = People(Path(people) if people is not None else self.run.folder / "people")
         self._adapters = Adapters()
         self._conversations: dict[tuple[str, str], list[Message]] = {}  # by person and window
-        self._jobs: dict[str, Job] = {}
-        self._lock = RLock()  # over people, adapters, conversations and jobs; whoever has it asks for no turn
+        self._teachings: dict[str, Teaching] = {}
+        self._lock = RLock()  # over people, adapters, conversations and teachings; whoever has it asks for no turn
         self._learning = Learning(self._model, self._learnt)
 
     def people(self) -> list[Person]:
@@ -73,17 +73,17 @@ class Session:
     def open(self, name: str) -> Person:
         """The person of that name, a new one where there is none. UserError for what is no name.
 
-        Where their adapter is missing or of other weights, learning their lines anew begins (`job`).
+        Where their adapter is missing or of other weights, learning their lines anew begins (`teaching`).
         """
         with self._lock:
             person = self._people.get(name) or self._people.keep(name, [])
-            learnt, job = person.learnt, self._jobs.get(key_of(name))
+            learnt, teaching = person.learnt, self._teachings.get(key_of(name))
             fresh = learnt is not None and learnt.base == self._model.base and learnt.lines == person.lines
-            if person.lines and not fresh and (job is None or job.ended):
+            if person.lines and not fresh and (teaching is None or teaching.ended):
                 self._begin(person, self._people.lines(person))
             return person
 
-    def teach(self, name: str, examples: Sequence[Example]) -> Job:
+    def teach(self, name: str, examples: Sequence[Example]) -> Teaching:
         """Keep more lines of a person, and begin to learn all of theirs; `lines_of_text` and `lines_of_file` make examples.
 
         A teaching that is still going on for that person is replaced by this one. Until it is `ready`, replies are as
@@ -97,9 +97,9 @@ class Session:
             lines = [*known, *_as_new_dialogues(examples, known)]
             return self._begin(self._people.keep(name, lines), lines)
 
-    def job(self, name: str) -> Job | None:
+    def teaching(self, name: str) -> Teaching | None:
         """The last teaching of a person in this session."""
-        return self._jobs.get(key_of(name))
+        return self._teachings.get(key_of(name))
 
     def conversation(self, name: str, window: str = "") -> list[Message]:
         """What was said so far, the oldest first; a copy."""
@@ -126,6 +126,12 @@ class Session:
         """Begin the conversation anew; returns how many messages there were."""
         return len(self._conversations.pop((key_of(name), window), []))
 
+    def leave(self, window: str) -> None:
+        """Forget what was said in a window that was closed."""
+        with self._lock:
+            for talk in [talk for talk in self._conversations if talk[1] == window]:
+                self._conversations.pop(talk, None)
+
     def forget(self, name: str) -> Forgotten:
         """Delete a person: lines, adapter, what is in memory, conversations. A teaching that is going on comes to nothing.
 
@@ -133,10 +139,10 @@ class Session:
         """
         with self._lock:
             gone = self._people.forget(name)
-            key, job = key_of(name), self._jobs.pop(key_of(name), None)
-            going_on = job is not None and not job.ended
-            if job is not None:
-                job.end("replaced")
+            key, teaching = key_of(name), self._teachings.pop(key_of(name), None)
+            going_on = teaching is not None and not teaching.ended
+            if teaching is not None:
+                teaching.end("replaced")
             in_memory = self._adapters.forget(key)
             talks = [talk for talk in list(self._conversations) if talk[0] == key]
             messages = sum(len(self._conversations.pop(talk, [])) for talk in talks)
@@ -153,8 +159,8 @@ class Session:
     def close(self) -> None:
         """End the background thread; a teaching that is going on comes to nothing, but its lines are kept."""
         self._learning.close()
-        for job in self._jobs.values():
-            job.end("replaced")
+        for teaching in self._teachings.values():
+            teaching.end("replaced")
 
     def _known(self, name: str) -> Person:
         person = self._people.get(name)
@@ -165,24 +171,24 @@ class Session:
             )
         return person
 
-    def _begin(self, person: Person, lines: Sequence[Example]) -> Job:
+    def _begin(self, person: Person, lines: Sequence[Example]) -> Teaching:
         key = key_of(person.name)
-        if key in self._jobs:
-            self._jobs[key].end("replaced")
-        self._jobs[key] = Job(person.name, len(lines))
-        self._learning.add(self._jobs[key], lines)
-        return self._jobs[key]
+        if key in self._teachings:
+            self._teachings[key].end("replaced")
+        self._teachings[key] = Teaching(person.name, len(lines))
+        self._learning.add(self._teachings[key], lines)
+        return self._teachings[key]
 
-    def _learnt(self, job: Job, lines: Sequence[Example], weights: Weights) -> None:
+    def _learnt(self, teaching: Teaching, lines: Sequence[Example], weights: Weights) -> None:
         """Keep what was learnt of a person, if it is still wanted: from here on they answer with it."""
-        facts = Learnt(self._model.base, len(lines), job.steps, round(job.seconds, 1))
+        facts = Learnt(self._model.base, len(lines), teaching.steps, round(teaching.seconds, 1))
         with TemporaryDirectory() as aside:
             made = Path(aside) / ADAPTER
             self._model.save(made, weights)
             with self._lock:
-                if not job.ended:
-                    self._people.keep(job.person, lines, facts, made)
-                    job.end("ready")
+                if not teaching.ended:
+                    self._people.keep(teaching.person, lines, facts, made)
+                    teaching.end("ready")
 
     def _weights(self, person: Person) -> Weights:
         """The person's, where they have any for this model; else the start."""

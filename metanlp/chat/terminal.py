@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from metanlp.chat.jobs import Job
+from metanlp.chat.lines import lines_of_file, lines_of_text
 from metanlp.chat.screens import about
 from metanlp.chat.session import Session
-from metanlp.chat.teaching import lines_of_file, lines_of_text
+from metanlp.chat.teaching import Teaching
 from metanlp.errors import UserError, did_you_mean
 from metanlp.report.summary import counted
 
@@ -24,7 +24,7 @@ class Screen(Protocol):
     def say(self, text: str) -> None: ...
     def stream(self, who: str, pieces: Iterator[str]) -> None: ...
     def side_by_side(self, names: tuple[str, str], pieces: Iterator[tuple[str, str]]) -> None: ...
-    def taught(self, job: Job) -> None: ...  # begun: shows how it goes on
+    def taught(self, teaching: Teaching) -> None: ...  # begun: shows how it goes on
 
 
 class Terminal:
@@ -80,7 +80,7 @@ class Terminal:
         """who there is, and what was learnt of them"""
         people = self.session.people()
         for person in people:
-            said = about(person, self.session.job(person.name))
+            said = about(person, self.session.teaching(person.name))
             self.screen.say(("* " if person.name == self.name else "  ") + said)
         if not people:
             self.screen.say("there is nobody yet: /person NAME")
@@ -91,9 +91,9 @@ class Terminal:
         self.name = person.name
         known = f"was taught {counted(person.lines, 'line')}" if person.lines else "is new: /teach them some lines"
         self.screen.say(f"{person.name} {known}")
-        job = self.session.job(person.name)
-        if job and not job.ended:
-            self.screen.taught(job)
+        teaching = self.session.teaching(person.name)
+        if teaching and not teaching.ended:
+            self.screen.taught(teaching)
 
     def reset(self, rest: str) -> None:
         """begin the conversation anew"""

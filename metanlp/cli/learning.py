@@ -35,6 +35,7 @@ def train(
     Several GPUs or hosts: accelerate launch -m metanlp train RECIPE
     """
     from metanlp.config import load_recipe
+    from metanlp.data.row_forms import form_of
 
     loaded = load_recipe(recipe, *overrides or [])
     folder = out or Path("runs") / recipe.removesuffix(".yaml").removesuffix(".yml").replace("/", "-").lstrip(".-")
@@ -44,7 +45,7 @@ def train(
     meta_train(loaded, folder)
     if os.environ.get("RANK", "0") == "0":
         print(f"trained {folder}\n  measure it:  metanlp evaluate {folder}")
-        print(f"  adapt it:    metanlp adapt {folder} examples.tsv --name zu")
+        print(f"  adapt it:    metanlp adapt {folder} examples{form_of(loaded.task.kind).formats[0]} --name NAME")
 
 
 @app.command()

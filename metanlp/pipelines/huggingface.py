@@ -38,15 +38,19 @@ class ChatPipeline(TextGenerationPipeline):  # type: ignore[misc]
     """
 
     def __call__(self, text_inputs: Any, **options: Any) -> Any:  # type: ignore[override]
-        """`[{"generated_text": [*messages, reply]}]`; for a list of chats a list of these, for an iterator an iterator."""
-        given = chats_of(text_inputs)
+        """`[{"generated_text": [*messages, reply]}]`; for a list of chats a list of these, for an iterator an iterator.
+
+        `batch_size` chats are answered at a time.
+        """
+        chats = chats_of(text_inputs)
         options = {"do_sample": False, "max_new_tokens": 128, **options}
-        if isinstance(given, Chat):
-            messages: Any = list(given.messages)
-            return super().__call__(messages, **options)
-        if isinstance(given, list):
-            return [self(chat.messages, **options) for chat in given]
-        return (self(chat.messages, **options) for chat in given)
+        if isinstance(chats, Chat):
+            given: Any = list(chats.messages)
+        elif isinstance(chats, list):
+            given = [list(chat.messages) for chat in chats]
+        else:
+            given = (list(chat.messages) for chat in chats)
+        return super().__call__(given, **options) if given else []
 
 
 class TextToTextPipeline(Pipeline):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from backbones.causal_models import CLASSES, TEMPLATES, save_causal, tokenizer_of
+from backbones.causal_models import CHATML, CLASSES, TEMPLATES, save_causal, tokenizer_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -78,6 +78,22 @@ class TestForm:
     def test_a_model_without_a_template_gets_the_plain_form(self, opened: Any) -> None:
         before = "wasi ukupi\nuser: the cat\nassistant: sat on<|endoftext|>\nuser: the mat\nassistant:"
         assert words(opened("gpt_neox"), CHAT) == (before, " der alte Mann<|endoftext|>")
+
+    @pytest.mark.parametrize(
+        ("today", "written"),
+        [
+            ("strftime_now('%d %b %Y')", "26 Jul 2024"),  # Llama 3.2, unless it is given a `date_string`
+            ("strftime_now('%d %B %Y')", "26 July 2024"),  # SmolLM3
+            ("strftime_now('%Y-%m-%d')", "2024-07-26"),  # Mistral Small, gpt-oss
+        ],
+    )
+    def test_a_chat_is_the_same_on_every_day(self, today: str, written: str) -> None:
+        """A template's line ends are Jinja's business; the date's macro takes none of them, and adds none."""
+        dated = "\n\n  {% if strftime_now is defined %}\n{{ " + today + " }}\n{% endif %}\n" + CHATML
+        form = ChatForm(tokenizer_of(dated))
+        plain = ChatForm(tokenizer_of(CHATML))
+        found, before = (each.tokenizer.decode(each.pieces(CHAT, 999).before) for each in (form, plain))
+        assert found == f"\n\n{written}\n{before}"
 
     def test_an_empty_reply_is_its_end_mark(self, opened: Any) -> None:
         assert words(opened("llama"), Prompt("a"))[1] == "<|im_end|>"
@@ -231,6 +247,27 @@ def test_a_stream_is_what_generate_writes(name: str, opened: Any) -> None:
         parts = list(backbone.stream(row, max_new_tokens=20))
         assert "".join(parts) == backbone.generate([[row]], max_new_tokens=20)[0][0]
         assert all(parts)
+
+
+def test_the_models_own_settings_change_no_reply(opened: Any, tmp_path: Path) -> None:
+    """As Qwen2.5 brings a penalty for what was said before, and its authors' way of drawing."""
+    from transformers import AutoModelForCausalLM
+
+    plain = opened("llama")
+    plain.save(tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    model.generation_config.update(
+        do_sample=True, temperature=0.7, top_k=2, repetition_penalty=50.0, no_repeat_ngram_size=1, suppress_tokens=[9]
+    )
+    model.save_pretrained(tmp_path)
+    backbone = BACKBONES.get("causal")(model=str(tmp_path)).open(str(tmp_path))
+    backbone.model.eval()
+    for beams in (1, 3):
+        written = backbone.generate([ROWS], beams=beams, max_new_tokens=20)
+        assert written == plain.generate([ROWS], beams=beams, max_new_tokens=20)
+    assert ["".join(backbone.stream(row, max_new_tokens=20)) for row in ROWS] == [
+        "".join(plain.stream(row, max_new_tokens=20)) for row in ROWS
+    ]
 
 
 def test_closing_a_stream_stops_it(opened: Any) -> None:

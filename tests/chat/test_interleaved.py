@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from talker import NAMES, same, weights_of
 
+from metanlp.chat.lines import lines_of_text
 from metanlp.chat.session import Session
-from metanlp.chat.teaching import lines_of_text
 from metanlp.data.types import Example
 from metanlp.run import Run
 from metanlp.weights import Weights
@@ -33,12 +33,12 @@ class Interleaved(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES), line=st.sampled_from(["aa", "bb", "cc"]), wait=st.booleans())
     def teach(self, name: str, line: str, wait: bool) -> None:
-        job = self.session.teach(name, lines_of_text(line))
+        teaching = self.session.teach(name, lines_of_text(line))
         known = self.lines.setdefault(name, [])
         known += [each for each in lines_of_text(line) if each not in known]
-        self.waiting.append(job)
+        self.waiting.append(teaching)
         if wait:
-            assert job.wait(60)
+            assert teaching.wait(60)
 
     @rule(name=st.sampled_from(NAMES))
     def forget(self, name: str) -> None:
@@ -62,15 +62,15 @@ class Interleaved(RuleBasedStateMachine):
         self.session = type(self).make()
         for name in self.lines:
             self.session.open(name)
-            if job := self.session.job(name):
-                self.waiting.append(job)
+            if teaching := self.session.teaching(name):
+                self.waiting.append(teaching)
 
     @invariant()
     def nobody_has_anothers(self) -> None:
         """Lines tell whose weights these are: people with the same lines have equal ones, with others different ones."""
-        for job in self.waiting:
-            assert job.wait(60)
-            assert job.state in ("ready", "replaced")
+        for teaching in self.waiting:
+            assert teaching.wait(60)
+            assert teaching.state in ("ready", "replaced")
         self.waiting = []
         assert {person.name for person in self.session.people()} == set(self.lines)
         for name, lines in self.lines.items():

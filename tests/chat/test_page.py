@@ -24,8 +24,8 @@ pytest.importorskip("playwright", reason="pip install 'metanlp[browser]'")
 
 import playwright.sync_api as api
 
+from metanlp.chat.lines import lines_of_file, lines_of_text
 from metanlp.chat.session import Session
-from metanlp.chat.teaching import lines_of_file, lines_of_text
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="apt install chromium")
@@ -245,15 +245,36 @@ def test_a_file_is_dropped_and_read_and_gone(
         here.page.locator("#file").get_by_role("link").wait_for()  # of what has arrived
         here.press("Teach")
         here.page.get_by_test_id("toast-body").filter(has_text="bad.jsonl has no line to learn: line 1").wait_for()
-        here.page.locator("#file button[aria-label=Clear]:visible").click()
+        here.page.locator("#file").get_by_role("link").wait_for(state="hidden")
+        assert list(aside.rglob("bad.jsonl")) == []
         file.set_input_files(tmp_path / "lines.txt")
         here.page.locator("#file").get_by_role("link").wait_for()
-        assert len(list(aside.rglob("lines.txt"))) == 1
+        here.field("Lines of theirs").fill("What do you say? =>")
+        here.press("Teach")
+        here.page.get_by_test_id("toast-body").filter(has_text="says nothing after what it should answer").wait_for()
+        assert len(list(aside.rglob("lines.txt"))) == 1  # which was not read yet
+        here.field("Lines of theirs").fill("")
         here.press("Teach")
         here.hears("Anna has learnt 2 lines in")
         here.say(MESSAGE)
         here.reads(here.answer, adapted)
         assert list(aside.rglob("lines.txt")) == []
+
+
+def test_what_was_said_in_a_closed_window_is_forgotten(run: Path, tmp_path: Path, browser: Any) -> None:
+    """After an hour, in which it may come back; Gradio has a variable that makes it a second."""
+    with served(run, tmp_path / "people", GRADIO_IS_E2E_TEST="1") as (url, _), window(browser, url) as here:
+        here.create("Anna")
+        here.say(MESSAGE)
+        here.answer.wait_for()
+        with window(browser, url) as there:
+            there.choose("Anna")
+            there.say(MESSAGE)
+            there.answer.wait_for()
+        here.page.wait_for_timeout(4000)
+        here.press("Forget")
+        here.press("Delete for ever")
+        assert "a conversation of 2 messages" in here.hears("forgot Anna")
 
 
 def test_names_and_lines_are_text_and_nothing_else(browser: Any, server: tuple[str, Path]) -> None:

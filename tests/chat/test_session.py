@@ -11,8 +11,8 @@ import pytest
 import torch
 from talker import NAMES, make_talker, said, same, taught, weights_of
 
+from metanlp.chat.lines import lines_of_text
 from metanlp.chat.session import Session
-from metanlp.chat.teaching import lines_of_text
 from metanlp.data.types import Episode, Prompt
 from metanlp.errors import UserError
 from metanlp.run import Run
@@ -37,8 +37,8 @@ def test_what_was_learnt_is_what_adapting_alone_makes(session_of, talker: Path) 
     session = session_of()
     texts = {"Anna": "one => uno\ntwo => due", "Ben": "x"}
     with session._model.turns.learn():  # the first waits for a turn, so that the second is there before it begins
-        jobs = [session.teach(name, lines_of_text(text)) for name, text in texts.items()]
-    assert all(job.wait(60) for job in jobs)
+        teachings = [session.teach(name, lines_of_text(text)) for name, text in texts.items()]
+    assert all(teaching.wait(60) for teaching in teachings)
     run = Run.open(talker)
     parts, adapting = run.trained("cpu"), run.recipe.adapting
     for name, text in texts.items():
@@ -60,7 +60,7 @@ def test_after_a_restart_all_is_as_before_but_the_conversation(session_of) -> No
     assert second.conversation("Anna") == []
     assert same(weights_of(second, "Anna"), wanted)
     assert said(second, "anna ") == answer
-    assert second.job("Anna") is None
+    assert second.teaching("Anna") is None
 
 
 def test_an_adapter_of_other_weights_is_not_used_and_learnt_anew(session_of, tmp_path: Path) -> None:
@@ -70,10 +70,10 @@ def test_an_adapter_of_other_weights_is_not_used_and_learnt_anew(session_of, tmp
     session = session_of(run=make_talker(tmp_path / "other", "seed=1"))
     assert same(session._weights(session.people()[0]), session._model.start)
     session.open("Anna")
-    job = session.job("Anna")
-    assert job is not None
-    assert job.wait(60)
-    assert job.state == "ready"
+    teaching = session.teaching("Anna")
+    assert teaching is not None
+    assert teaching.wait(60)
+    assert teaching.state == "ready"
     assert not same(weights_of(session, "Anna"), session._model.start)
 
 
@@ -137,6 +137,21 @@ def test_each_window_has_its_own_conversation(session_of) -> None:
     assert session.conversation("Anna", "three") == []
 
 
+def test_a_closed_window_takes_its_conversations_along(session_of) -> None:
+    session = session_of()
+    for name in NAMES[:2]:
+        session.open(name)
+        for window in ("one", "two"):
+            "".join(session.reply(name, "hello", window=window))
+    left = session.reply("Anna", "more", window="one")
+    next(left)
+    session.leave("one")
+    assert list(left) == []  # nobody goes on where nobody is
+    assert [len(session.conversation(name, "one")) for name in NAMES[:2]] == [0, 0]
+    assert [len(session.conversation(name, "two")) for name in NAMES[:2]] == [2, 2]
+    assert session.forget("Anna").messages == 2
+
+
 def test_drawn_answers_can_be_repeated(session_of) -> None:
     session = session_of(temperature=1.0)
     session.open("Anna")
@@ -165,17 +180,17 @@ def test_replies_go_on_while_learning(session_of) -> None:
 
     asked = threading.Event()
     model.learn = watched
-    job = session.teach("Anna", lines_of_text("hello => aaaaaa"))
+    teaching = session.teach("Anna", lines_of_text("hello => aaaaaa"))
     assert begun.wait(60)
     pieces = session.reply("Ben", "hello")
     found = next(pieces)
     asked.set()
     for piece in pieces:
         found += piece
-        done_then.append(job.done)
+        done_then.append(teaching.done)
     assert found == answer
-    assert job.wait(60)
-    assert done_then[-1] < job.done == 40
+    assert teaching.wait(60)
+    assert done_then[-1] < teaching.done == 40
 
 
 def test_more_lines_replace_a_teaching_that_goes_on(session_of) -> None:
@@ -194,9 +209,9 @@ def test_a_teaching_that_fails_says_why_and_the_next_one_works(session_of) -> No
     model = session._model
     learn = model.learn
     model.learn = lambda *parts: (_ for _ in ()).throw(RuntimeError("no such luck"))
-    job = session.teach("Anna", lines_of_text("hello => aaaaaa"))
-    assert job.wait(60)
-    assert (job.state, job.error) == ("failed", "no such luck")
+    teaching = session.teach("Anna", lines_of_text("hello => aaaaaa"))
+    assert teaching.wait(60)
+    assert (teaching.state, teaching.error) == ("failed", "no such luck")
     model.learn = learn
     taught(session, "Anna", "again")
     assert session.open("Anna").learnt.lines == 2
@@ -216,8 +231,28 @@ def test_one_persons_failure_is_no_others(session_of) -> None:
     with model.turns.learn():
         first = session.teach("Zoe", lines_of_text("hold the thread"))
         bad, good = session.teach("Anna", lines_of_text("bad")), session.teach("Ben", lines_of_text("good"))
-    assert all(job.wait(60) for job in (first, bad, good))
+    assert all(teaching.wait(60) for teaching in (first, bad, good))
     assert (bad.state, good.state) == ("failed", "ready")
+
+
+def test_whom_nobody_can_say_how_to_learn_fails_alone(session_of) -> None:
+    """As where what `metanlp tune` wrote was damaged while the chat was open."""
+    session = session_of()
+    model = session._model
+    adapting = model.adapting
+
+    def picky(lines):
+        if any(line.target == "bad" for line in lines):
+            raise UserError("tuned.json is damaged")
+        return adapting(lines)
+
+    model.adapting = picky
+    with model.turns.learn():
+        first = session.teach("Zoe", lines_of_text("hold the thread"))
+        bad, good = session.teach("Anna", lines_of_text("bad")), session.teach("Ben", lines_of_text("good"))
+    assert all(teaching.wait(10) for teaching in (first, bad, good))
+    assert (bad.state, bad.error, good.state) == ("failed", "tuned.json is damaged", "ready")
+    taught(session, "Cleo", "the thread goes on")
 
 
 def test_forgetting_says_what_was_deleted_and_deletes_it(session_of, tmp_path: Path) -> None:
@@ -233,7 +268,7 @@ def test_forgetting_says_what_was_deleted_and_deletes_it(session_of, tmp_path: P
     assert list((tmp_path / "people").iterdir()) == []
     assert len(session._adapters) == 0
     assert session.conversation("Anna") == []
-    assert session.job("Anna") is None
+    assert session.teaching("Anna") is None
     with pytest.raises(UserError, match="nobody called 'Anna'"):
         session.reply("Anna", "hello")
     session.open("Anna")
@@ -243,10 +278,10 @@ def test_forgetting_says_what_was_deleted_and_deletes_it(session_of, tmp_path: P
 def test_forgotten_while_learning_stays_forgotten(session_of, tmp_path: Path) -> None:
     session = session_of()
     with session._model.turns.learn():
-        job = session.teach("Anna", lines_of_text("hello => aaaaaa"))
+        teaching = session.teach("Anna", lines_of_text("hello => aaaaaa"))
         assert session.forget("Anna").teaching
     taught(session, "Ben", "x")  # the thread has come past
-    assert job.state == "replaced"
+    assert teaching.state == "replaced"
     assert [person.name for person in session.people()] == ["Ben"]
     assert len(list((tmp_path / "people").iterdir())) == 1
 

@@ -17,7 +17,7 @@ from served import served
 
 pytest.importorskip("gradio", reason="pip install 'metanlp[web]'")
 
-from metanlp.chat.teaching import lines_of_text
+from metanlp.chat.lines import lines_of_text
 
 
 def fetch(url: str) -> bytes:

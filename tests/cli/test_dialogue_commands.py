@@ -44,7 +44,9 @@ def test_from_check_to_an_adaptation(metanlp_: Metanlp, tmp_path: Path, capfd: p
     assert checked.code == 0, checked.err
     assert "train      3 tasks,         43 examples, 11 to 18 a task, in 12 dialogues" in checked.out
     run = tmp_path / "run"
-    assert metanlp_("train", tmp_path / "people.yaml", "--out", run).code == 0
+    trained = metanlp_("train", tmp_path / "people.yaml", "--out", run)
+    assert trained.code == 0
+    assert trained.out.splitlines()[-1] == f"  adapt it:    metanlp adapt {run} examples.jsonl --name NAME"
     logged = [json.loads(line) for line in (run / "meta" / "metrics.jsonl").read_text().splitlines()]
     assert logged[-1]["valid_loss_adapted"] > 0
     measured = metanlp_("evaluate", run, "--workers", "1")

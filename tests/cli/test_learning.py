@@ -18,6 +18,7 @@ def test_train_says_what_comes_next(
     assert done.code == 0
     assert done.out.splitlines()[0] == "trained runs/mine"
     assert "metanlp evaluate runs/mine" in done.out
+    assert "metanlp adapt runs/mine examples.tsv --name NAME" in done.out
     other = metanlp_("train", mine.name, "stages.meta.train.steps=2")
     assert other.code == 2
     assert "stages.meta.train.steps" in other.err

@@ -217,3 +217,22 @@ def test_in_transformers(run: Path) -> None:
     assert [reply_of(each) for each in answer(CHATS, max_new_tokens=5)][1] == reply_of(found)
     with pytest.raises(UserError, match="answers chats"):
         answer("hello")
+
+
+def test_in_transformers_chats_share_a_batch(run: Path) -> None:
+    """As many as `batch_size` says, of a list and of an iterator; each gets the reply that it gets alone."""
+    from transformers import pipeline
+
+    metanlp.register_pipelines()
+    where = run / "backbone"
+    answer = pipeline("metanlp-dialogue", model=str(where), tokenizer=str(where), device="cpu", max_new_tokens=5)
+    alone = [answer(each) for each in CHATS]
+    rows = []
+    generate = answer.model.generate
+    answer.model.generate = lambda **inputs: rows.append(len(inputs["input_ids"])) or generate(**inputs)
+    assert answer(CHATS, batch_size=3) == alone
+    assert list(answer(iter(CHATS), batch_size=3)) == alone
+    assert rows == [3, 2, 3, 2]
+    assert answer([]) == []
+    with pytest.raises(UserError, match="chat 2 ends with a message of the assistant"):
+        list(answer(iter([CHATS[0], [*CHATS[0], {"role": "assistant", "content": "a"}]])))

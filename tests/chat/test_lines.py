@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metanlp.chat.lines import NOTHING_SAID, lines_of_file, lines_of_text, one_line
 from metanlp.chat.people import People
-from metanlp.chat.teaching import NOTHING_SAID, lines_of_file, lines_of_text, one_line
 from metanlp.data.types import Example
 from metanlp.errors import UserError
 
