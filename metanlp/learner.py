@@ -24,13 +24,17 @@ Move = Callable[[Weights, Weights], Weights]  # weights and their gradients, bot
 
 
 class Learner:
-    """Runs a model with the weights it is given, and leaves the model as it found it."""
+    """Runs a model with the weights it is given, and leaves the model as it found it.
+
+    `rates` are the logarithms of how much faster than others each fast weight adapts, `()` each: 0 until they are learnt.
+    """
 
     def __init__(
         self, model: nn.Module, fast: FastWeights, *, precision: str = "fp32", label_smoothing: float = 0.0
     ) -> None:
         self.model, self.fast = model, fast
         self.precision, self.label_smoothing = precision, label_smoothing
+        self.rates = {name: nn.Parameter(weight.new_zeros(())) for name, weight in self.slow().items()}
         self._buffers: dict[str, Weights] = {}
         self._busy = False
 
@@ -45,6 +49,13 @@ class Learner:
     def spread(self, tasks: int) -> Weights:
         """The start of every task: views of the slow weights, `(tasks, *shape)`, to read and not to write."""
         return {name: slow.unsqueeze(0).expand(tasks, *slow.shape) for name, slow in self.slow().items()}
+
+    def speeds(self) -> dict[str, float]:
+        """By how much the learning rate of each fast weight is multiplied in adapting; {} where all adapt alike."""
+        rates = torch.stack([rate.detach() for rate in self.rates.values()])
+        if not bool(rates.any()):
+            return {}
+        return dict(zip(self.rates, rates.exp().tolist(), strict=True))
 
     def buffers(self, name: str) -> Weights | None:
         """Where an inner loop may keep its fast weights, or what else is as large, or None: allocate.
@@ -126,11 +137,6 @@ class Learner:
         """The model with these weights, for generation (no gradients, no dropout)."""
         with self.holding(weights) as model, self._autocast():
             yield model
-
-    def set_grads(self, grads: Weights) -> None:
-        """Hand the meta-gradient, without the task axis, to the outer optimiser."""
-        for name, parameter in self.fast.parameters.items():
-            parameter.grad = grads[name]
 
     @contextmanager
     def _running(self, weights: Weights) -> Iterator[list[Tensor]]:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metanlp.algorithms._inner_loop import MetaGradient
 from metanlp.checkpoint import Checkpoint
 from metanlp.config.recipe import Train
 from metanlp.learner import Learner
-from metanlp.run import set_slow
+from metanlp.run import load_learnt
 from metanlp.weights import Weights
 
 COUNTS = 4  # tasks, sum of query losses, passes, ranks that were asked to stop
+Learnt = Mapping[str, nn.Parameter]  # what an algorithm's outer steps move
 
 
 class Total:
     """The meta-gradients of one step, added up in one flat buffer: ranks exchange that, once a step."""
 
-    def __init__(self, learner: Learner) -> None:
-        slow = learner.slow()
-        self.shapes = {name: weight.shape for name, weight in slow.items()}
-        self.flat = torch.zeros(sum(weight.numel() for weight in slow.values()) + COUNTS, device=learner.device)
+    def __init__(self, learnt: Learnt) -> None:
+        self.shapes = {name: weight.shape for name, weight in learnt.items()}
+        numbers, device = sum(weight.numel() for weight in learnt.values()), next(iter(learnt.values())).device
+        self.flat = torch.zeros(numbers + COUNTS, device=device)
         self.grads = self._views(self.flat)
 
     def clear(self) -> None:
@@ -58,32 +60,43 @@ def learning_rate(train: Train, step: int) -> float:
     return train.learning_rate * fall[train.decay]
 
 
-def outer_optimizer(learner: Learner, train: Train) -> torch.optim.Optimizer:
-    """Steps the slow weights along the meta-gradient."""
-    weights = list(learner.fast.parameters.values())
+def set_grads(learnt: Learnt, grads: Weights) -> None:
+    """Hand the meta-gradient to the outer optimiser."""
+    for name, parameter in learnt.items():
+        parameter.grad = grads[name]
+
+
+def outer_optimizer(learnt: Learnt, train: Train) -> torch.optim.Optimizer:
+    """Steps what is learnt along the meta-gradient."""
+    weights = list(learnt.values())
     kind = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[train.optimizer]
     return kind(weights, lr=train.learning_rate, weight_decay=train.weight_decay, fused=True)
 
 
-def freeze_state(learner: Learner, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> Checkpoint:
-    """Slow weights and the optimiser's moments by the weights' names, never by order."""
+def freeze_state(
+    learner: Learner, learnt: Learnt, optimizer: torch.optim.Optimizer, state: dict[str, Any]
+) -> Checkpoint:
+    """Slow weights, rates, and the optimiser's moments by the weights' names, never by order."""
     moments = {
         f"{name}|{key}": value
-        for name, parameter in learner.fast.parameters.items()
+        for name, parameter in learnt.items()
         for key, value in optimizer.state[parameter].items()
         if isinstance(value, Tensor)  # SGD keeps an empty momentum
     }
-    return Checkpoint({"slow": learner.slow(), "optimizer": moments}, state)
+    rates = {name: rate.detach() for name, rate in learner.rates.items()}
+    return Checkpoint({"slow": learner.slow(), "rates": rates, "optimizer": moments}, state)
 
 
-def thaw_state(learner: Learner, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint) -> dict[str, Any]:
+def thaw_state(
+    learner: Learner, learnt: Learnt, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint
+) -> dict[str, Any]:
     """The inverse of `freeze_state`, into the learner and the optimiser; returns the plain state."""
-    set_slow(learner, checkpoint.tensors["slow"])
+    load_learnt(learner, checkpoint)
     moments: dict[str, dict[str, Tensor]] = {}
     for key, value in checkpoint.tensors["optimizer"].items():
         name, _, moment = key.rpartition("|")
         moments.setdefault(name, {})[moment] = value
-    for name, parameter in learner.fast.parameters.items():
+    for name, parameter in learnt.items():
         optimizer.state[parameter] = {
             moment: value.to(parameter.device) for moment, value in moments.get(name, {}).items()
         }

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metanlp.checkpoint import MANIFEST, commit, latest_checkpoint
+from metanlp.checkpoint import MANIFEST, Checkpoint, commit, latest_checkpoint
 from metanlp.config import Recipe
 from metanlp.config.load import build_recipe
 from metanlp.config.yaml import read_yaml, write_yaml
@@ -20,8 +20,6 @@ from metanlp.environment import environment_now
 from metanlp.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from metanlp.data.collection import TaskCollection
     from metanlp.data.types import Prompt
     from metanlp.learner import Learner
@@ -211,15 +209,15 @@ class Run:
     def trained(self, device: Any = None) -> Parts:
         """The parts with the weights that the stage has learnt; UserError where it is not trained to its end."""
         parts = self.build(device)
-        self.load_slow(parts.learner)
+        self.load_learnt(parts.learner)
         return parts
 
-    def load_slow(self, learner: Learner) -> None:
-        """Give `learner` the slow weights at the end of this stage."""
+    def load_learnt(self, learner: Learner) -> None:
+        """Give `learner` the slow weights and rates at the end of this stage."""
         checkpoint = latest_checkpoint(self.checkpoints)
         if checkpoint is None or checkpoint.state["step"] < self.recipe.stages[self.stage].train.steps:
             raise self.unfinished
-        set_slow(learner, checkpoint.tensors["slow"])
+        load_learnt(learner, checkpoint)
 
 
 def save_memory(model: Any) -> None:
@@ -229,14 +227,16 @@ def save_memory(model: Any) -> None:
     enable({"use_reentrant": False})
 
 
-def set_slow(learner: Learner, tensors: dict[str, Tensor]) -> None:
-    """Copy `tensors`, without the task axis, into the slow weights, whose names they must have."""
-    slow = learner.slow()
-    if set(slow) != set(tensors):
-        odd = sorted(set(slow) ^ set(tensors))
+def load_learnt(learner: Learner, checkpoint: Checkpoint) -> None:
+    """Copy the slow weights, whose names must be the learner's, and the rates, where there are any, into the learner."""
+    slow, saved = learner.slow(), checkpoint.tensors["slow"]
+    if set(slow) != set(saved):
+        odd = sorted(set(slow) ^ set(saved))
         raise UserError(f"the checkpoint is of another model: {len(odd)} weights do not match, as {odd[0]}")
     for name, weight in slow.items():
-        weight.copy_(tensors[name])
+        weight.copy_(saved[name])
+    for name, rate in checkpoint.tensors.get("rates", {}).items():
+        learner.rates[name].detach().copy_(rate)
 
 
 def _training_prompts(family: Any, collection: TaskCollection, most: int | None) -> Iterator[Prompt]:

@@ -23,7 +23,7 @@ from metanlp.data.seeds import seed_of
 from metanlp.encoding import encode_episodes, prompts_of
 from metanlp.errors import Stopped, UserError, did_you_mean
 from metanlp.logbook import Logbook
-from metanlp.outer import Total, freeze_state, learning_rate, outer_optimizer, thaw_state
+from metanlp.outer import Total, freeze_state, learning_rate, outer_optimizer, set_grads, thaw_state
 from metanlp.progress import progress
 from metanlp.run import Parts, Run
 from metanlp.saving import export, exported
@@ -64,11 +64,12 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
     stage, parts = run.recipe.stages[run.stage], run.build(accelerator.device)
     train, algorithm, learner = stage.train, stage.algorithm, parts.learner
     if stage.after is not None and stage.after != run.recipe.base_of(run.stage):  # the base holds its weights already
-        run.at(stage.after).load_slow(learner)
-    optimizer = outer_optimizer(learner, train)
+        run.at(stage.after).load_learnt(learner)
+    learnt = algorithm.learnt(learner)
+    optimizer = outer_optimizer(learnt, train)
     saved = latest_checkpoint(run.checkpoints)
     fresh: dict[str, Any] = {"step": 0, "passes": 0, "seconds": 0.0}
-    state = thaw_state(learner, optimizer, saved) if saved else fresh
+    state = thaw_state(learner, learnt, optimizer, saved) if saved else fresh
     seed = seed_of(run.recipe.seed, run.stage)
     split = parts.collection.split("train").share(*train.share, seed=run.recipe.seed)
     sampler = EpisodeSampler(split, seed, train.support, train.query, train.temperature)
@@ -85,7 +86,7 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
         if main
         else None
     )
-    total, passes = Total(learner), state["passes"]
+    total, passes = Total(learnt), state["passes"]
 
     with progress(f"{run.stage} ({algorithm.kind})", train.steps, state["step"], show=main) as advance:
         for step in range(state["step"], train.steps):
@@ -96,12 +97,12 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
                 total.ask_to_stop()
             flat = accelerator.reduce(total.flat, "sum")  # the only place where ranks meet, once a step
             grads, loss, new_passes, stopping = total.means(flat)
-            learner.set_grads(grads)
-            norm = torch.nn.utils.clip_grad_norm_(learner.fast.parameters.values(), train.clip or math.inf)
+            set_grads(learnt, grads)
+            norm = torch.nn.utils.clip_grad_norm_(learnt.values(), train.clip or math.inf)
             _require_finite(norm, f"stage {run.stage!r}, step {step + 1}: the meta-gradient")
             optimizer.param_groups[0]["lr"] = learning_rate(train, step)
             optimizer.step()
-            optimizer.zero_grad()  # the reduced gradient is as large as the fast weights
+            optimizer.zero_grad()  # the reduced gradient is as large as what is learnt
 
             done, passes = step + 1, passes + new_passes
             advance(1, f"loss {loss:.3f}")
@@ -112,13 +113,13 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
                 log.write(done, passes, validation_losses(run, parts))
             if log and done < train.steps and (stopping or done % train.save_every == 0):
                 now = {"step": done, "passes": passes, "seconds": log.seconds}
-                save_checkpoint(run.checkpoints, freeze_state(learner, optimizer, now))
+                save_checkpoint(run.checkpoints, freeze_state(learner, learnt, optimizer, now))
             if stopping and done < train.steps:
                 accelerator.wait_for_everyone()
                 raise Stopped(max(received, default=signal.SIGTERM))
     if log:
         now = {"step": train.steps, "passes": passes, "seconds": log.seconds}
-        save_checkpoint(run.checkpoints, freeze_state(learner, optimizer, now))
+        save_checkpoint(run.checkpoints, freeze_state(learner, learnt, optimizer, now))
         export(run, parts)
     accelerator.wait_for_everyone()
 

@@ -11,7 +11,6 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from makers import make_batch, make_t5, plain_loss, stacked, task_of, task_part
-from torch import nn
 from torch.nn import functional as F
 
 from metanlp.algorithms.fomaml import FOMAML
@@ -325,19 +324,6 @@ def test_dropout_is_a_function_of_the_batchs_seed(make) -> None:
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(learner.losses(weights, make_batch(dropout_seed=4)), learner.losses(weights, make_batch()))
-
-
-def test_set_grads_hands_the_meta_gradient_to_the_slow_weights() -> None:
-    learner = lora_learner()
-    grads = {name: torch.randn_like(weight) for name, weight in learner.slow().items()}
-    learner.set_grads(grads)
-    named = dict(learner.fast.parameters)
-    assert all(torch.equal(named[name].grad, grads[name]) for name in grads)
-    frozen = [weight for weight in learner.model.parameters() if not any(weight is each for each in named.values())]
-    assert frozen
-    assert all(
-        isinstance(weight, nn.Parameter) and not weight.requires_grad and weight.grad is None for weight in frozen
-    )
 
 
 def test_slow_weights_are_no_copies() -> None:

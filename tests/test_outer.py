@@ -14,7 +14,8 @@ from metanlp.config.recipe import Train
 from metanlp.fast_weights.full import Full
 from metanlp.fast_weights.lora import Lora
 from metanlp.learner import Learner
-from metanlp.outer import Total, freeze_state, learning_rate, thaw_state
+from metanlp.outer import Total, freeze_state, learning_rate, set_grads, thaw_state
+from metanlp.run import load_learnt
 
 
 def learner_of(seed: int = 0) -> Learner:
@@ -29,7 +30,7 @@ def gradient(learner: Learner, value: float, losses: list[float], passes: int) -
 
 def test_stacks_of_different_sizes_are_weighted_by_their_tasks() -> None:
     learner = learner_of()
-    total = Total(learner)
+    total = Total(learner.fast.parameters)
     total.add(gradient(learner, 1.0, [1.0, 2.0, 3.0], 12), 3)
     total.add(gradient(learner, 5.0, [6.0], 4), 1)
     grads, loss, passes, stopping = total.means(total.flat.clone())
@@ -42,7 +43,7 @@ def test_stacks_of_different_sizes_are_weighted_by_their_tasks() -> None:
 
 def test_ranks_add_up_to_one_process() -> None:
     learner = learner_of()
-    one, first, second = Total(learner), Total(learner), Total(learner)
+    one, first, second = Total(learner.fast.parameters), Total(learner.fast.parameters), Total(learner.fast.parameters)
     parts = [gradient(learner, value, [value], 2) for value in (1.0, 2.0, 4.0)]
     for part in parts:
         one.add(part, 1)
@@ -59,7 +60,7 @@ def test_ranks_add_up_to_one_process() -> None:
 
 def test_a_rank_without_episodes_adds_nothing() -> None:
     learner = learner_of()
-    busy, idle = Total(learner), Total(learner)
+    busy, idle = Total(learner.fast.parameters), Total(learner.fast.parameters)
     busy.add(gradient(learner, 2.0, [3.0], 5), 1)
     grads, loss, passes, _ = busy.means(busy.flat + idle.flat)
     assert (loss, passes) == (3.0, 5)
@@ -68,7 +69,7 @@ def test_a_rank_without_episodes_adds_nothing() -> None:
 
 def test_a_step_starts_from_nothing() -> None:
     learner = learner_of()
-    total = Total(learner)
+    total = Total(learner.fast.parameters)
     total.add(gradient(learner, 2.0, [3.0], 5), 1)
     total.means(total.flat)
     total.clear()
@@ -76,6 +77,40 @@ def test_a_step_starts_from_nothing() -> None:
     grads, loss, passes, stopping = total.means(total.flat)
     assert (loss, passes, stopping) == (1.0, 1, False)
     assert all((grad == 1).all() for grad in grads.values())
+
+
+def test_gradients_are_handed_to_what_is_learnt_and_to_nothing_else() -> None:
+    model = make_t5(dtype=torch.float32)
+    learner = Learner(model, Lora(r=2).attach(model, 0))
+    grads = {name: torch.randn_like(weight) for name, weight in learner.slow().items()}
+    set_grads(learner.fast.parameters, grads)
+    assert all(torch.equal(learner.fast.parameters[name].grad, grads[name]) for name in grads)
+    learnt = {id(weight) for weight in learner.fast.parameters.values()}
+    frozen = [weight for weight in model.parameters() if id(weight) not in learnt]
+    assert frozen
+    assert all(not weight.requires_grad and weight.grad is None for weight in frozen)
+
+
+def test_rates_are_kept_and_come_back(tmp_path) -> None:
+    """Also without an optimiser; a checkpoint from before there were rates leaves them at 0."""
+    learner, again = learner_of(), learner_of(seed=3)
+    for index, rate in enumerate(learner.rates.values()):
+        rate.data.fill_(index / 10)
+    optimizer = torch.optim.AdamW(learner.rates.values(), 0.01)
+    set_grads(learner.rates, {name: torch.ones(()) for name in learner.rates})
+    optimizer.step()
+    save_checkpoint(tmp_path, freeze_state(learner, learner.rates, optimizer, {"step": 1}))
+    other = torch.optim.AdamW(again.rates.values(), 0.01)
+    checkpoint = latest_checkpoint(tmp_path)
+    assert checkpoint is not None
+    thaw_state(again, again.rates, other, checkpoint)
+    assert again.speeds() == learner.speeds() != {}
+    for name, rate in learner.rates.items():
+        assert torch.equal(other.state[again.rates[name]]["exp_avg"], optimizer.state[rate]["exp_avg"])
+    before_rates = learner_of(seed=3)
+    del checkpoint.tensors["rates"]
+    load_learnt(before_rates, checkpoint)
+    assert before_rates.speeds() == {}
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
@@ -101,15 +136,18 @@ def test_a_frozen_state_thaws_to_the_same_next_steps(kind: str, tmp_path) -> Non
 
     def step(learner: Learner, optimizer: torch.optim.AdamW, number: int) -> None:
         generator = torch.Generator().manual_seed(number)
-        learner.set_grads({name: torch.randn(w.shape, generator=generator) for name, w in learner.slow().items()})
+        set_grads(
+            learner.fast.parameters,
+            {name: torch.randn(w.shape, generator=generator) for name, w in learner.slow().items()},
+        )
         optimizer.step()
 
     learner, optimizer = fresh(0)
     for number in range(3):
         step(learner, optimizer, number)
-    save_checkpoint(tmp_path, freeze_state(learner, optimizer, {"step": 3, "passes": 9}))
+    save_checkpoint(tmp_path, freeze_state(learner, learner.fast.parameters, optimizer, {"step": 3, "passes": 9}))
     again, other = fresh(1)
-    assert thaw_state(again, other, latest_checkpoint(tmp_path)) == {"step": 3, "passes": 9}
+    assert thaw_state(again, again.fast.parameters, other, latest_checkpoint(tmp_path)) == {"step": 3, "passes": 9}
     for number in range(3, 6):
         step(learner, optimizer, number)
         step(again, other, number)
@@ -120,12 +158,12 @@ def test_a_frozen_state_thaws_to_the_same_next_steps(kind: str, tmp_path) -> Non
 def test_state_is_kept_by_name_not_by_order(tmp_path) -> None:
     learner = learner_of()
     optimizer = torch.optim.AdamW(learner.fast.parameters.values(), 0.01)
-    learner.set_grads({name: torch.randn_like(weight) for name, weight in learner.slow().items()})
+    set_grads(learner.fast.parameters, {name: torch.randn_like(weight) for name, weight in learner.slow().items()})
     optimizer.step()
-    save_checkpoint(tmp_path, freeze_state(learner, optimizer, {"step": 1}))
+    save_checkpoint(tmp_path, freeze_state(learner, learner.fast.parameters, optimizer, {"step": 1}))
     again = learner_of(seed=3)
     again.fast.parameters = dict(reversed(again.fast.parameters.items()))
     other = torch.optim.AdamW(again.fast.parameters.values(), 0.01)
-    thaw_state(again, other, latest_checkpoint(tmp_path))
+    thaw_state(again, again.fast.parameters, other, latest_checkpoint(tmp_path))
     for name, parameter in learner.fast.parameters.items():
         assert torch.equal(other.state[again.fast.parameters[name]]["exp_avg"], optimizer.state[parameter]["exp_avg"])

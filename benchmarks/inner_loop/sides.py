@@ -79,7 +79,7 @@ class Sides:
 
         model = make_model(self.case.size)
         learner = Learner(model, (Full() if self.case.kind == "full" else Lora(r=8)).attach(model, 0))
-        return learner, Total(learner)
+        return learner, Total(learner.fast.parameters)
 
     def make(self, name: str) -> Side:
         """Raises Unavailable where `name` is a library that does not load."""

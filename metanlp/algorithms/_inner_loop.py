@@ -12,7 +12,7 @@ from pydantic import Field
 from metanlp.config.recipe import Adapting, AlgorithmOptions, Train
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from metanlp.algorithms._inner_optimizers import Moments
     from metanlp.batch import Batch, EncodedEpisodes
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MetaGradient:
-    """What a stack of episodes says about the start.
+    """What a stack of episodes says about the start, or about how to adapt.
 
-    `grads`, without the task axis, is the mean over the stack's tasks; `losses`, `(tasks,)`, are those of the query;
-    `passes` counts forward and backward passes of one example: the unit in which algorithms are compared.
+    `grads`, of what the algorithm learns and without the task axis, is the mean over the stack's tasks; `losses`, `(tasks,)`,
+    are those of the query; `passes` counts forward and backward passes of one example: the unit in which algorithms are
+    compared.
     """
 
     grads: Weights
@@ -44,6 +45,7 @@ class Algorithm(Protocol):
     adapts: ClassVar[bool]
     inner_steps: int
 
+    def learnt(self, learner: Learner) -> dict[str, nn.Parameter]: ...
     def adapt(self, learner: Learner, weights: Weights, support: Sequence[Batch]) -> Weights: ...
     def meta_gradient(self, learner: Learner, episodes: EncodedEpisodes) -> MetaGradient: ...
 
@@ -77,6 +79,10 @@ class InnerLoop(AlgorithmOptions):
                 "inner_clip": adapting.clip,
             }
         )
+
+    def learnt(self, learner: Learner) -> dict[str, nn.Parameter]:
+        """What outer steps move, by name: the start."""
+        return learner.fast.parameters
 
     def adapt(self, learner: Learner, weights: Weights, support: Sequence[Batch]) -> Weights:
         """Fast weights after one step on each batch of `support`. Full weights live in the learner's buffers."""
@@ -131,9 +137,10 @@ class InnerLoop(AlgorithmOptions):
         from metanlp.algorithms._inner_optimizers import adam, sgd
 
         learning_rate, room = self.learning_rate(index, steps), learner.buffers("weights")
+        rates = {name: learning_rate * speed for name, speed in learner.speeds().items()} or learning_rate
         if state is None:
-            return sgd(weights, grads, learning_rate, room, factors)
-        return adam(weights, grads, state, index + 1, learning_rate, room, factors)
+            return sgd(weights, grads, rates, room, factors)
+        return adam(weights, grads, state, index + 1, rates, room, factors)
 
     def learning_rate(self, index: int, steps: int) -> float:
         """Of inner step `index` of `steps`."""

@@ -1,13 +1,14 @@
 """SGD and Adam as functions of stacked weights: elementwise, so they do not know how many tasks there are.
 
 Weights and gradients given are left as they are. `factors`, `(tasks,)`, multiply each task's gradient (clipping). `out`
-names tensors of the same shapes that receive the result instead of new ones; it may be `weights` itself. Large weights are
-taken in parts, so that what is made on the way is as large as a part and not as all.
+names tensors of the same shapes that receive the result instead of new ones; it may be `weights` itself. The learning rate
+is one for all weights, or each has its own by name. Large weights are taken in parts, so that what is made on the way is as
+large as a part and not as all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from metanlp.weights import Weights
 
 TOGETHER = 2**22  # numbers
+Rates = float | Mapping[str, float]
 
 
 class Moments(NamedTuple):
@@ -34,20 +36,21 @@ class Moments(NamedTuple):
 
 
 def sgd(
-    weights: Weights, grads: Weights, learning_rate: float, out: Weights | None = None, factors: Tensor | None = None
+    weights: Weights, grads: Weights, learning_rate: Rates, out: Weights | None = None, factors: Tensor | None = None
 ) -> Weights:
     """w - learning_rate * g."""
-    if factors is None and out is not None and all(out[name] is weight for name, weight in weights.items()):
+    in_place = out is not None and all(out[name] is weight for name, weight in weights.items())
+    if in_place and factors is None and not isinstance(learning_rate, Mapping):
         torch._foreach_add_(list(weights.values()), [grads[name] for name in weights], alpha=-learning_rate)
         return weights
     moved = {}
     for name, weight in weights.items():
-        room = out[name] if out else None
+        room, rate = out[name] if out else None, _rate_of(learning_rate, name)
         if factors is None:
-            moved[name] = torch.add(weight, grads[name], alpha=-learning_rate, out=room)
+            moved[name] = torch.add(weight, grads[name], alpha=-rate, out=room)
         else:
             factor = _over(factors, weight)
-            moved[name] = torch.addcmul(weight, grads[name], factor, value=-learning_rate, out=room)
+            moved[name] = torch.addcmul(weight, grads[name], factor, value=-rate, out=room)
     return moved
 
 
@@ -56,7 +59,7 @@ def adam(
     grads: Weights,
     moments: Moments,
     step: int,
-    learning_rate: float,
+    learning_rate: Rates,
     out: Weights | None = None,
     factors: Tensor | None = None,
     betas: tuple[float, float] = (0.9, 0.999),
@@ -64,7 +67,7 @@ def adam(
 ) -> Weights:
     """Step number `step`, from 1, of Adam (Kingma and Ba, 2015) with bias correction, by torch's own kernel."""
     moved = {name: out[name] if out else _like(weight) for name, weight in weights.items()}
-    for names in _groups(weights):
+    for names in ([name] for name in weights) if isinstance(learning_rate, Mapping) else _groups(weights):
         ours = [moved[name] for name in names]
         if any(moved[name] is not weights[name] for name in names):
             torch._foreach_copy_(ours, [weights[name] for name in names])
@@ -76,7 +79,7 @@ def adam(
             [moments.second[name] for name in names],
             [],
             [torch.full((), step, dtype=torch.float32, device=ours[0].device)] * len(names),
-            lr=learning_rate,
+            lr=_rate_of(learning_rate, names[0]),
             beta1=betas[0],
             beta2=betas[1],
             weight_decay=0.0,
@@ -92,6 +95,10 @@ def clip_factors(grads: Weights, largest: float) -> Tensor:
     squares = [torch.linalg.vector_norm(grad.flatten(1), dim=1).square() for grad in grads.values()]
     norms = torch.stack(squares).sum(0).sqrt()
     return (largest / (norms + 1e-6)).clamp(max=1.0)
+
+
+def _rate_of(learning_rate: Rates, name: str) -> float:
+    return learning_rate[name] if isinstance(learning_rate, Mapping) else learning_rate
 
 
 def _groups(weights: Weights) -> Iterator[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 from metanlp.algorithms._inner_loop import InnerLoop
 from metanlp.algorithms.fomaml import FOMAML
 from metanlp.algorithms.joint import Joint
+from metanlp.algorithms.learned_rates import LearnedRates
 from metanlp.algorithms.reptile import Reptile
 from metanlp.batch import EncodedEpisodes
 from metanlp.fast_weights.full import Full
@@ -84,7 +86,9 @@ class Walk:
         self.grads, self.losses = [], []
         rate, steps = options["inner_lr"], options["steps"]
         cls = torch.optim.Adam if options["inner_optimizer"] == "adam" else torch.optim.SGD
-        optimizer = cls(weights.values(), lr=rate)
+        speeds = options.get("speeds", {})
+        optimizer = cls([{"params": [weight], "lr": rate * speeds.get(name, 1)} for name, weight in weights.items()])
+        rates = [group["lr"] for group in optimizer.param_groups]
         for index, batch in enumerate(batches):
             model.zero_grad()
             loss = plain_loss(model, batch)
@@ -96,7 +100,8 @@ class Walk:
             if options.get("inner_clip") is not None:
                 torch.nn.utils.clip_grad_norm_(weights.values(), options["inner_clip"])
             if options.get("inner_decay") == "linear":
-                optimizer.param_groups[0]["lr"] = rate * (1 - index / steps)
+                for group, own in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = own * (1 - index / steps)
             optimizer.step()
         self.end = {name: weight.detach() for name, weight in weights.items()}
 
@@ -196,6 +201,55 @@ def test_adapting_ends_where_plain_steps_end(kind: str, tasks: int, options: dic
     fast = InnerLoop(**options).adapt(learner, learner.spread(tasks), stack.support)
     for task, walk in enumerate(walks(start, stack, options, steps=3)):
         check({name: weight[task] for name, weight in fast.items()}, walk.end, rtol=0, atol=1e-10)
+
+
+def with_speeds(learner: Learner) -> dict[str, float]:
+    """Every third weight learns faster, the next slower, the rest as they would."""
+    for index, rate in enumerate(learner.rates.values()):
+        rate.data.fill_((0.7, -1.2, 0.0)[index % 3])
+    return {name: math.exp((0.7, -1.2, 0.0)[index % 3]) for index, name in enumerate(learner.rates)}
+
+
+@pytest.mark.parametrize("options", INNER)
+@pytest.mark.parametrize(("kind", "tasks"), cases())
+def test_weights_adapt_with_rates_of_their_own(kind: str, tasks: int, options: dict) -> None:
+    """As with a torch optimiser that has a group for each weight; the gradient of a rate by the oracle's ways and gradients."""
+    learner, start = SETUPS[kind]()
+    stack = episodes(tasks)
+    oracle = walks(start, stack, options | {"speeds": with_speeds(learner)}, steps=3)
+    fast = LearnedRates(**options).adapt(learner, learner.spread(tasks), stack.support)
+    for task, walk in enumerate(oracle):
+        check({name: weight[task] for name, weight in fast.items()}, walk.end, rtol=0, atol=1e-10)
+    result = LearnedRates(**options).meta_gradient(learner, stack)
+    wanted = [
+        {name: ((walk.end[name] - walk.start[name]) * walk.grads[-1][name]).sum() for name in walk.end}
+        for walk in oracle
+    ]
+    check(result.grads, mean(wanted), rtol=0, atol=1e-10)
+    torch.testing.assert_close(result.losses, torch.stack([walk.losses[-1] for walk in oracle]), rtol=0, atol=1e-10)
+    assert result.passes == (3 * 2 + 3) * tasks
+
+
+@pytest.mark.parametrize("options", [INNER[0], INNER[3]])
+def test_after_one_step_the_gradient_of_a_rate_is_exact(options: dict) -> None:
+    """No second step depends on the first, so first order is all there is: finite differences agree."""
+    learner, _ = SETUPS["lora"]()
+    stack = episodes(2, steps=1)
+    algorithm = LearnedRates(**options)
+    with_speeds(learner)
+    grads = algorithm.meta_gradient(learner, stack).grads
+
+    def loss() -> float:
+        return float(learner.losses(algorithm.adapt(learner, learner.spread(2), stack.support), stack.query).mean())
+
+    for name in list(grads)[::3]:
+        rate, width = learner.rates[name].data, 0.01  # losses are in float32, so not too small
+        rate += width
+        above = loss()
+        rate -= 2 * width
+        below = loss()
+        rate += width
+        assert float(grads[name]) == pytest.approx((above - below) / (2 * width), rel=5e-3, abs=1e-5)
 
 
 @pytest.mark.parametrize("options", INNER[1:3])

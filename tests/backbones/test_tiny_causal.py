@@ -17,6 +17,7 @@ from metanlp.data.types import Prompt
 from metanlp.errors import UserError
 from metanlp.fast_weights.full import Full
 from metanlp.learner import Learner
+from metanlp.outer import set_grads
 
 PAIRS = [("the one", "cat"), ("größe two", "mat"), ("six", "the"), ("ten", "sat on")]
 PROMPTS = [Prompt("", target, turns=("hello", "who", source), system="Answer.") for source, target in PAIRS]
@@ -53,7 +54,7 @@ def test_it_learns(make: Any) -> None:
     optimizer = torch.optim.Adam(learner.fast.parameters.values(), lr=1e-2)
     for _ in range(80):
         _, grads = learner.losses_and_grads(learner.spread(1), batch)
-        learner.set_grads({name: grad[0] for name, grad in grads.items()})
+        set_grads(learner.fast.parameters, {name: grad[0] for name, grad in grads.items()})
         optimizer.step()
     with learner.using(learner.spread(1)):
         assert backbone.generate([PROMPTS], max_new_tokens=10) == [[target for _, target in PAIRS]]
