@@ -79,6 +79,13 @@ def passes_of(run: Run) -> int:
     return (state["passes"] if state else 0) + (passes_of(run.at(after)) if after else 0)
 
 
+def algorithm_of(run: Run) -> str:
+    """What made the stage, and what made the stages before it where that is not joint training: "learned_rates, joint"."""
+    stage = run.recipe.stages[run.stage]
+    before, kind = algorithm_of(run.at(stage.after)) if stage.after else "", stage.algorithm.kind
+    return kind if before in ("", "joint", kind) else f"{before}, {kind}"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What an episode came to: a text and a loss for each of its queries, where some metric asks for them."""
@@ -169,7 +176,7 @@ class Measuring:
         losses = [loss for each in outcomes for loss in each.losses]
         return Predicted(
             stage=job.label,
-            algorithm=UNTRAINED if job.prompting else self.run.recipe.stages[self.run.stage].algorithm.kind,
+            algorithm=UNTRAINED if job.prompting else algorithm_of(self.run),
             task=name,
             shots=job.shots,
             seed=job.seed,
