@@ -7,10 +7,12 @@
 RUN is a trained run for dialogues whose collection has people to test on. Each person learns from their first lines, and
 each is asked once. Both sides do the same work on the same rows: `side by side` is one stack or one batch, `one by one` one
 person after another. MB is what a side adds at its peak to the memory of the process before it, measured in a process of
-its own. One person is also adapted from 5 whole dialogues, as the recipe says, to be held against 10 seconds.
+its own. One person is also adapted from 5 whole dialogues, as tuned or else as the recipe says, to be held against 10
+seconds.
 
 The ceiling is what this machine reaches in products of two square matrices of 2,048, in fp32 and in bf16. The share of it
-counts two operations a weight and piece forward, and two more backward, since the frozen weights have no gradients.
+counts two operations a weight and piece forward, and two more backward, since the frozen weights have no gradients; the
+embeddings, which are looked up, and the logits of the replies are left out.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from metanlp.config.recipe import Adapting
     from metanlp.data.types import Episode
     from metanlp.run import Parts, Run
 
@@ -77,20 +80,22 @@ def measure(asked: argparse.Namespace, work: str, side: str) -> dict[str, Any]:
     from transformers.utils import logging
 
     from metanlp.run import Run
+    from metanlp.tuned import adapting_for
 
     logging.set_verbosity_error()  # transformers warns of an end mark that is none
     logging.disable_progress_bar()
     run = Run.open(asked.run)
     parts = run.trained()
-    weights = sum(parameter.numel() for parameter in parts.backbone.model.parameters())
+    weights = parts.backbone.model.num_parameters(exclude_embeddings=True)
     if side == "one person":
-        episodes, steps = [one_person(run, parts)], run.recipe.adapting_of(run.stage).steps
+        episodes, adapting = [one_person(run, parts)], adapting_for(run, DIALOGUES)
     else:
-        episodes, steps = people(parts, asked.people), asked.steps
+        episodes, adapting = people(parts, asked.people), run.recipe.adapting_of(run.stage)
+        adapting = adapting.model_copy(update={"steps": asked.steps})
     before = memory()
     begun = time.perf_counter()
     if work == "adapt":
-        pieces = adapt(run, parts, episodes, steps, together=side == SIDES[0])
+        pieces = adapt(run, parts, episodes, adapting, together=side == SIDES[0])
         operations = 4 * weights * pieces
     else:
         pieces = answer(run, parts, episodes, asked.new, together=side == SIDES[0])
@@ -105,7 +110,7 @@ def measure(asked: argparse.Namespace, work: str, side: str) -> dict[str, Any]:
         "gflops": operations / seconds / 1e9,
         "precision": precision,
         "examples": sum(len(episode.support) for episode in episodes),
-        "steps": steps,
+        "steps": adapting.steps,
     }
 
 
@@ -130,19 +135,18 @@ def one_person(run: Run, parts: Parts) -> Episode:
     return evaluation_episode(split, split.names[0], DIALOGUES, run.recipe.seed, max_shots=DIALOGUES, queries=1)
 
 
-def adapt(run: Run, parts: Parts, episodes: list[Episode], steps: int, together: bool) -> int:
+def adapt(run: Run, parts: Parts, episodes: list[Episode], adapting: Adapting, together: bool) -> int:
     """Adapts them; returns how many pieces went through the model, those that fill up short rows left out."""
     from metanlp.encoding import prompts_of
     from metanlp.stacks import adapt_stack
 
-    adapting = run.recipe.adapting_of(run.stage)
     for stack in [episodes] if together else [[episode] for episode in episodes]:
-        adapt_stack(run, parts, stack, adapting, steps, seed=run.recipe.seed)
+        adapt_stack(run, parts, stack, adapting, adapting.steps, seed=run.recipe.seed)
     pieces = 0
     for episode in episodes:
         learnt = [parts.backbone.learnt(prompt) for prompt in prompts_of(run.recipe.task, episode, episode.support)]
         read = [len(each.before) + len(each.reply) for each in learnt]
-        pieces += round(steps * min(len(read), adapting.batch) * sum(read) / len(read))
+        pieces += round(adapting.steps * min(len(read), adapting.batch) * sum(read) / len(read))
     return pieces
 
 
