@@ -1,10 +1,11 @@
-"""Benchmarks are scripts: their folder is what they import from."""
+"""Benchmarks are scripts: their folders are what they import from."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-FOLDER = str(Path(__file__).parents[2] / "benchmarks" / "inner_loop")
-if FOLDER not in sys.path:
-    sys.path.insert(0, FOLDER)
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+for folder in (BENCHMARKS, BENCHMARKS / "inner_loop"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))

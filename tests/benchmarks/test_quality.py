@@ -1,0 +1,68 @@
+"""The harness that holds meta-training against joint training, on a recipe that trains in a second."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+import quality
+import yaml
+from makers import plain_recipe
+
+
+@pytest.fixture
+def compare(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Callable[..., str]:
+    raw = plain_recipe(collection)
+    train = raw["stages"]["meta"]["train"]
+    raw["stages"] = {"joint": {"algorithm": "joint", "train": train | {"support": 0}}, "meta": raw["stages"]["meta"]}
+    raw["evaluation"] |= {"stages": ["joint", "meta"], "metrics": ["chrF", "exact_match"]}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(raw))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*options: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["quality.py", "small.yaml", "--workers", "1", *options])
+        quality.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_it_measures_every_number_of_steps_once_and_says_what_that_means(compare, tmp_path: Path) -> None:
+    options = ["--steps", "1,3", "--shots", "2,4", "--seeds", "0,1", "--rates", "1e-2,3e-2"]
+    first = compare(*options)
+    home = tmp_path / "runs/quality-small"
+    assert (home / "steps.png").read_bytes()[:4] == b"\x89PNG"
+    files = sorted(home.glob("seed-*/quality/steps-*/results.json"))
+    assert [str(path.relative_to(home).parent) for path in files] == [
+        f"seed-{seed}/quality/steps-{steps}" for seed in (0, 1) for steps in (1, 3)
+    ]
+    before = {path: path.stat().st_mtime_ns for path in home.rglob("*.json")}
+    again = compare(*options)
+    assert {path: path.stat().st_mtime_ns for path in home.rglob("*.json")} == before
+    assert again in first  # what is printed besides is the progress
+    assert (home / "table.txt").read_text() == again
+
+    scores: dict[tuple[int, str], list[float]] = {}  # steps, stage -> of both tasks and seeds at 4 shots
+    for path in files:
+        for row in json.loads(path.read_text()):
+            if row["task"] and row["shots"] == 4 and row["metric"] == "chrF":
+                scores.setdefault((int(path.parent.name.split("-")[1]), row["stage"]), []).append(row["value"])
+    means = {key: fmean(values) for key, values in scores.items()}
+    assert {len(values) for values in scores.values()} == {4}
+    joint, meta = (max(means[steps, stage] for steps in (1, 3)) for stage in ("joint", "meta"))
+    (line,) = [line for line in again.splitlines() if line.strip().startswith("4 shots: meta")]
+    assert f"{meta - joint:+.1f} [" in line
+    reached = [steps for steps in (1, 3) if means[steps, "meta"] >= means[3, "joint"]]
+    assert line.endswith(f"in {reached[0]} steps" if reached else "never")
+
+
+def test_other_options_are_measured_anew(compare, tmp_path: Path) -> None:
+    compare("--steps", "1", "--shots", "2", "--seeds", "0", "--rates", "1e-2")
+    (path,) = tmp_path.glob("runs/quality-small/seed-0/quality/steps-1/results.json")
+    assert {row["shots"] for row in json.loads(path.read_text())} == {0, 2}
+    compare("--steps", "1", "--shots", "4", "--seeds", "0", "--rates", "1e-2")
+    assert {row["shots"] for row in json.loads(path.read_text())} == {0, 4}
