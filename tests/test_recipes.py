@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,16 +42,17 @@ def test_the_promised_recipes_are_there() -> None:
 @everyone
 def test_it_opens_with_the_command_that_runs_it_and_what_it_is_for(name: str) -> None:
     first, second, *_ = (recipes_folder() / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
-    assert first in (f"# metanlp train {name}", f"# accelerate launch -m metanlp train {name}")
+    commands = ("metanlp train", "accelerate launch -m metanlp train", "python benchmarks/quality.py")
+    assert first in [f"# {command} {name}" for command in commands]
     assert re.fullmatch(r'# [\w"].{20,}\.', second), second
 
 
 @everyone
 def test_its_name_says_what_it_is(name: str) -> None:
-    """recipes/<family>/<backbone>_<fast weights>_<algorithm>.yaml; demo and debug are families of their own."""
+    """recipes/<family>/<backbone>_<fast weights>_<algorithm>.yaml; demo, debug and quality are families of their own."""
     recipe = load_recipe(name)
     family, _, what = name.partition("/")
-    if family in ("demo", "debug"):
+    if family in ("demo", "debug", "quality"):
         return
     assert family == recipe.task.kind
     assert what.endswith(f"_{recipe.stages[recipe.result].algorithm.kind}")
@@ -72,16 +72,19 @@ def test_the_command_it_names_makes_its_data(name: str) -> None:
 
 @everyone
 def test_stages_that_are_compared_cost_the_same(name: str) -> None:
-    passes = defaultdict(dict)
     recipe = load_recipe(name)
-    for stage, options in recipe.stages.items():
+
+    def passes(stage: str) -> int:
+        options = recipe.stages[stage]
         train = options.train
-        if train.steps:  # else it is what nothing has prepared
-            passes[options.after][stage] = train.steps * train.meta_batch * (train.support + train.query)
-    for after, costs in passes.items():
-        assert len(set(costs.values())) == 1, f"after {after}: {costs}"
-    compared = recipe.evaluation.stages
-    assert len({recipe.stages[stage].after for stage in compared}) <= 1
+        own = train.steps * train.meta_batch * (train.support + train.query)
+        return own + (passes(options.after) if options.after else 0)
+
+    trained = [
+        stage for stage in recipe.evaluation.stages if recipe.stages[stage].train.steps
+    ]  # else nothing has prepared it
+    costs = {stage: passes(stage) for stage in trained}
+    assert len(set(costs.values())) <= 1, costs
 
 
 def write_tasks(folder: Path, texts: int) -> Path:
@@ -146,7 +149,9 @@ def test_it_trains_and_is_measured(name: str, tmp_path: Path) -> None:
     weights: dict[str, dict[str, Any]] = {}
     for stage in recipe.stages:
         assert run.at(stage).finished()
-        weights[stage] = {key: tensor.clone() for key, tensor in run.at(stage).trained("cpu").learner.slow().items()}
+        learner = run.at(stage).trained("cpu").learner
+        learnt = {**learner.slow(), **{f"rate of {key}": rate.detach() for key, rate in learner.rates.items()}}
+        weights[stage] = {key: tensor.clone() for key, tensor in learnt.items()}
     for stage, options in recipe.stages.items():
         if options.after != recipe.base_of(stage):
             before = weights[options.after]
