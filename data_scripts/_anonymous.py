@@ -15,7 +15,8 @@ PATTERNS = {  # in this order: an address may stand in a link, a number in a men
 }
 SHORT = 3  # letters of a part of a name, below which it may as well be a word
 WORDS = (  # parts of names that name nobody, as in The Boss or Uncle Bob; not those that are names as well, as Das
-    "the and for from with our your her his not one all who mrs miss uncle aunt auntie mum mom dad grandma grandpa work home "
+    "the and for from with van den our your her his not one all who mrs miss uncle aunt auntie mum mom dad grandma grandpa "
+    "work home "
     "der die dem und von vom zum zur für mit aus bei ein eine herr frau onkel tante mama papa oma opa arbeit "
     "los las por para señor señora tío tía mamá papá abuela abuelo trabajo casa "
     "une pour avec chez monsieur madame oncle maman mamie papi travail maison "
@@ -27,8 +28,8 @@ WORDS = (  # parts of names that name nobody, as in The Boss or Uncle Bob; not t
 class Anonymous:
     """Replaces the names it is given, whole and in parts, and what looks like a link, address, mention or number.
 
-    A name that is a word as well (Will, May) is replaced wherever it stands: better a word too few than a name too many. Of a
-    name with capitals the other parts are words (Tom from work), and so are `WORDS`: they are replaced with the whole alone.
+    A name that is a word as well (Will, May) is replaced wherever it stands: better a word too few than a name too many. What
+    names nobody, as in Tom from work, stands in `WORDS`: it is replaced with the whole alone.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -49,8 +50,6 @@ class Anonymous:
 
 def _parts(name: str) -> list[str]:
     parts = [part for part in re.findall(r"[^\W\d_]+", name) if part.lower() not in WORDS.split()]
-    if name != name.lower():  # with capitals
-        parts = [part for part in parts if part[0].isupper() or not _has_case(part)]
     return [part for part in parts if len(part) >= SHORT or not _has_case(part)]
 
 

@@ -28,7 +28,15 @@ REMARKS = [  # the first that fits counts
         "{} is now an admin",
     ),
     *("{} added {}", "{} removed {}"),
-    *("{} hat die Gruppe*", "{} hat den *", "{} hat das *", "{} wurde *", "{} ist *beigetreten", "{} ist jetzt *"),
+    *(
+        "{} hat die Gruppe*",
+        "{} hat den *",
+        "{} hat das *",
+        "{} wurde hinzugefügt*",
+        "{} wurde entfernt*",
+        "{} ist *beigetreten",
+        "{} ist jetzt *",
+    ),
     *("Du hast {} hinzugefügt", "Du hast {} entfernt", "{} hat {} hinzugefügt", "{} hat {} entfernt"),
     *("{} creó *", "{} cambió *", "{} salió*", "{} se unió*", "{} te añadió*"),
     *("Añadiste a {}", "Eliminaste a {}", "{} añadió a {}", "{} eliminó a {}"),
@@ -46,6 +54,8 @@ _NOBODY = re.compile(r"you|du|dich|te|tú|vous|tu|você|\d+ \w+", re.IGNORECASE)
 def names_in(remark: str) -> set[str]:
     """Whom a remark names."""
     remark = remark.strip(f"{MARKS}. \n")
+    if remark in DELETED:
+        return set()
     found = next((said.groups() for pattern in _PATTERNS if (said := pattern.fullmatch(remark))), ())
     names = {plain(name) for names in found for name in _BETWEEN.split(names)}
     return {name for name in names if name and not _NOBODY.fullmatch(name)}

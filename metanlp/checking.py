@@ -10,7 +10,7 @@ from typing import Any
 from metanlp.config import Recipe
 from metanlp.data.collection import TaskCollection
 from metanlp.data.leaks import find_leaks
-from metanlp.data.sampler import EpisodeSampler, columns_of, few_shots, shortages
+from metanlp.data.sampler import EpisodeSampler, columns_of, few_shots, shortages, some_of
 from metanlp.errors import Problems, UserError
 from metanlp.masks import about_masks
 from metanlp.run import Run
@@ -82,9 +82,10 @@ def _check_episodes(recipe: Recipe, collection: TaskCollection, problems: Proble
 
 def _about_columns(recipe: Recipe, collection: TaskCollection, problems: Problems) -> Iterator[str]:
     """Warnings of tasks that some of `evaluation.shots` leave out; numbers that are too large for all are problems."""
-    for name, split in collection.splits.items():
+    for name, whole in collection.splits.items():
         if name == "train":
             continue
+        split = some_of(whole, recipe.evaluation.tasks)
         try:
             columns = columns_of(split, recipe.evaluation.shots, recipe.evaluation.protocol)
         except UserError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 from metanlp.adaptation import Adaptation, load_adaptation, save_adaptation
 from metanlp.config.recipe import Evaluation
-from metanlp.data.sampler import columns_of
+from metanlp.data.sampler import columns_of, some_of
 from metanlp.data.types import Episode, Example
 from metanlp.encoding import prompts_of
 from metanlp.environment import environment_now
@@ -55,7 +55,8 @@ def evaluate(
             raise UserError(f"{label} is of other data than {run.folder}: their tasks cannot be compared")
         if not each.finished():
             raise each.unfinished
-    columns = columns_of(collection.split(split), options.shots, options.protocol, options.tasks)
+    measured = some_of(collection.split(split), options.tasks)
+    columns = columns_of(measured, options.shots, options.protocol)
     jobs = [
         job
         for label, each in labelled.items()
@@ -63,7 +64,7 @@ def evaluate(
         for shots, names in columns.items()
         for job in jobs_of(each, label, names, shots, seed, adapting_for(each, shots), options)
     ]
-    jobs += prompting_jobs(run, collection.split(split), columns, options)
+    jobs += prompting_jobs(run, measured, columns, options)
     with progress(f"evaluating {split}", len(jobs), show=show) as advance:
         predicted = list(predict(jobs, split, options, workers, advance))
     baselines = [*labelled][: max(1, len(others))]  # the other runs, or else the first of the stages

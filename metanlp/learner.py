@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from metanlp.batch import IGNORED, Batch
+from metanlp.errors import UserError
 from metanlp.fast_weights._protocol import FastWeights
 from metanlp.weights import Weights
 
@@ -26,7 +27,7 @@ Move = Callable[[Weights, Weights], Weights]  # weights and their gradients, bot
 class Learner:
     """Runs a model with the weights it is given, and leaves the model as it found it.
 
-    `rates` are the logarithms of how much faster than others each fast weight adapts, `()` each: 0 until they are learnt.
+    `rates` are the logarithms of how much faster than others each fast weight adapts, `()` each; {}: all adapt alike.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Learner:
     ) -> None:
         self.model, self.fast = model, fast
         self.precision, self.label_smoothing = precision, label_smoothing
-        self.rates = {name: nn.Parameter(weight.new_zeros(())) for name, weight in self.slow().items()}
+        self.rates: dict[str, nn.Parameter] = {}
         self._buffers: dict[str, Weights] = {}
         self._busy = False
 
@@ -50,12 +51,29 @@ class Learner:
         """The start of every task: views of the slow weights, `(tasks, *shape)`, to read and not to write."""
         return {name: slow.unsqueeze(0).expand(tasks, *slow.shape) for name, slow in self.slow().items()}
 
+    def with_rates(self) -> dict[str, nn.Parameter]:
+        """The rates, to be learnt; 0 each where there were none."""
+        if not self.rates:
+            self.rates = {name: nn.Parameter(weight.new_zeros(())) for name, weight in self.slow().items()}
+        return self.rates
+
     def speeds(self) -> dict[str, float]:
-        """By how much the learning rate of each fast weight is multiplied in adapting; {} where all adapt alike."""
-        rates = torch.stack([rate.detach() for rate in self.rates.values()])
-        if not bool(rates.any()):
+        """By how much the learning rate of each fast weight is multiplied in adapting; {}: all adapt alike."""
+        if not self.rates:
             return {}
+        rates = torch.stack([rate.detach() for rate in self.rates.values()])
         return dict(zip(self.rates, rates.exp().tolist(), strict=True))
+
+    def load(self, slow: Weights, rates: Weights) -> None:
+        """Copy what was learnt, without the task axis, into the slow weights and the rates. UserError for other names."""
+        ours: list[tuple[Mapping[str, Tensor], Weights]] = [(self.slow(), slow)]
+        if rates:
+            ours.append((self.with_rates(), rates))
+        for own, saved in ours:
+            if odd := sorted(own.keys() ^ saved.keys()):
+                raise UserError(f"the checkpoint is of another model: {len(odd)} weights do not match, as {odd[0]}")
+            for name, weight in own.items():
+                weight.detach().copy_(saved[name])
 
     def buffers(self, name: str) -> Weights | None:
         """Where an inner loop may keep its fast weights, or what else is as large, or None: allocate.

@@ -80,9 +80,10 @@ def passes_of(run: Run) -> int:
 
 
 def algorithm_of(run: Run) -> str:
-    """What made the stage, and what made the stages before it where that is not joint training: "learned_rates, joint"."""
+    """What made the stage's fast weights: "joint", or "learned_rates, joint" where joint training went on after that."""
     stage = run.recipe.stages[run.stage]
-    before, kind = algorithm_of(run.at(stage.after)) if stage.after else "", stage.algorithm.kind
+    kind, after = stage.algorithm.kind, stage.after
+    before = algorithm_of(run.at(after)) if after and after != run.recipe.base_of(run.stage) else ""
     return kind if before in ("", "joint", kind) else f"{before}, {kind}"
 
 

@@ -13,7 +13,6 @@ from metanlp.algorithms._inner_loop import MetaGradient
 from metanlp.checkpoint import Checkpoint
 from metanlp.config.recipe import Train
 from metanlp.learner import Learner
-from metanlp.run import load_learnt
 from metanlp.weights import Weights
 
 COUNTS = 4  # tasks, sum of query losses, passes, ranks that were asked to stop
@@ -83,15 +82,17 @@ def freeze_state(
         for key, value in optimizer.state[parameter].items()
         if isinstance(value, Tensor)  # SGD keeps an empty momentum
     }
-    rates = {name: rate.detach() for name, rate in learner.rates.items()}
-    return Checkpoint({"slow": learner.slow(), "rates": rates, "optimizer": moments}, state)
+    tensors = {"slow": learner.slow(), "optimizer": moments}
+    if learner.rates:
+        tensors["rates"] = {name: rate.detach() for name, rate in learner.rates.items()}
+    return Checkpoint(tensors, state)
 
 
 def thaw_state(
     learner: Learner, learnt: Learnt, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint
 ) -> dict[str, Any]:
     """The inverse of `freeze_state`, into the learner and the optimiser; returns the plain state."""
-    load_learnt(learner, checkpoint)
+    learner.load(checkpoint.tensors["slow"], checkpoint.tensors.get("rates", {}))
     moments: dict[str, dict[str, Tensor]] = {}
     for key, value in checkpoint.tensors["optimizer"].items():
         name, _, moment = key.rpartition("|")

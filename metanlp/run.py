@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metanlp.checkpoint import MANIFEST, Checkpoint, commit, latest_checkpoint
+from metanlp.checkpoint import MANIFEST, commit, latest_checkpoint
 from metanlp.config import Recipe
 from metanlp.config.load import build_recipe
 from metanlp.config.yaml import read_yaml, write_yaml
@@ -217,7 +217,7 @@ class Run:
         checkpoint = latest_checkpoint(self.checkpoints)
         if checkpoint is None or checkpoint.state["step"] < self.recipe.stages[self.stage].train.steps:
             raise self.unfinished
-        load_learnt(learner, checkpoint)
+        learner.load(checkpoint.tensors["slow"], checkpoint.tensors.get("rates", {}))
 
 
 def save_memory(model: Any) -> None:
@@ -225,18 +225,6 @@ def save_memory(model: Any) -> None:
     new = hasattr(model, "activation_checkpointing_enable")
     enable = model.activation_checkpointing_enable if new else model.gradient_checkpointing_enable
     enable({"use_reentrant": False})
-
-
-def load_learnt(learner: Learner, checkpoint: Checkpoint) -> None:
-    """Copy the slow weights, whose names must be the learner's, and the rates, where there are any, into the learner."""
-    slow, saved = learner.slow(), checkpoint.tensors["slow"]
-    if set(slow) != set(saved):
-        odd = sorted(set(slow) ^ set(saved))
-        raise UserError(f"the checkpoint is of another model: {len(odd)} weights do not match, as {odd[0]}")
-    for name, weight in slow.items():
-        weight.copy_(saved[name])
-    for name, rate in checkpoint.tensors.get("rates", {}).items():
-        learner.rates[name].detach().copy_(rate)
 
 
 def _training_prompts(family: Any, collection: TaskCollection, most: int | None) -> Iterator[Prompt]:

@@ -7,7 +7,7 @@ from itertools import product
 from statistics import fmean
 
 from metanlp.config.recipe import Adapting, Evaluation
-from metanlp.data.sampler import columns_of
+from metanlp.data.sampler import columns_of, some_of
 from metanlp.errors import UserError
 from metanlp.jobs import jobs_of, predict
 from metanlp.metrics import LOWER_IS_BETTER
@@ -45,7 +45,7 @@ def tune(
     for each in stages.values():
         if not each.finished():
             raise each.unfinished
-    columns = columns_of(run.prepare().split(split), shots, options.protocol, options.tasks)
+    columns = columns_of(some_of(run.prepare().split(split), options.tasks), shots, options.protocol)
     metric = options.metrics[0]
     alone = {"shots": shots, "seeds": options.seeds[:1], "metrics": [metric], "others": 0, "prompting": [], "nli": ""}
     options = options.model_copy(update=alone)

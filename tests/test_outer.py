@@ -15,7 +15,6 @@ from metanlp.fast_weights.full import Full
 from metanlp.fast_weights.lora import Lora
 from metanlp.learner import Learner
 from metanlp.outer import Total, freeze_state, learning_rate, set_grads, thaw_state
-from metanlp.run import load_learnt
 
 
 def learner_of(seed: int = 0) -> Learner:
@@ -92,25 +91,23 @@ def test_gradients_are_handed_to_what_is_learnt_and_to_nothing_else() -> None:
 
 
 def test_rates_are_kept_and_come_back(tmp_path) -> None:
-    """Also without an optimiser; a checkpoint from before there were rates leaves them at 0."""
+    """A learner that had none learns of them; where none were learnt, none are kept."""
     learner, again = learner_of(), learner_of(seed=3)
-    for index, rate in enumerate(learner.rates.values()):
+    for index, rate in enumerate(learner.with_rates().values()):
         rate.data.fill_(index / 10)
     optimizer = torch.optim.AdamW(learner.rates.values(), 0.01)
     set_grads(learner.rates, {name: torch.ones(()) for name in learner.rates})
     optimizer.step()
-    save_checkpoint(tmp_path, freeze_state(learner, learner.rates, optimizer, {"step": 1}))
-    other = torch.optim.AdamW(again.rates.values(), 0.01)
-    checkpoint = latest_checkpoint(tmp_path)
-    assert checkpoint is not None
-    thaw_state(again, again.rates, other, checkpoint)
+    save_checkpoint(tmp_path / "rates", freeze_state(learner, learner.rates, optimizer, {"step": 1}))
+    learnt = again.with_rates()
+    other = torch.optim.AdamW(learnt.values(), 0.01)
+    thaw_state(again, learnt, other, latest_checkpoint(tmp_path / "rates"))
     assert again.speeds() == learner.speeds() != {}
     for name, rate in learner.rates.items():
         assert torch.equal(other.state[again.rates[name]]["exp_avg"], optimizer.state[rate]["exp_avg"])
-    before_rates = learner_of(seed=3)
-    del checkpoint.tensors["rates"]
-    load_learnt(before_rates, checkpoint)
-    assert before_rates.speeds() == {}
+    without = learner_of(seed=3)
+    save_checkpoint(tmp_path / "none", freeze_state(without, {}, optimizer, {"step": 1}))
+    assert "rates" not in latest_checkpoint(tmp_path / "none").tensors
 
 
 def test_the_learning_rate_rises_and_falls() -> None:

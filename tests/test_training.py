@@ -27,7 +27,7 @@ from metanlp.run import Run
 
 HERE = Path(__file__).parent
 STOPPED, REFUSED = 43, 42
-TWO_STAGES = {
+STAGES = {
     "start": {
         "algorithm": "joint",
         "train": {
@@ -40,8 +40,21 @@ TWO_STAGES = {
             "share": [0, 0.5],
         },
     },
-    "meta": {
+    "rates": {
         "after": "start",
+        "algorithm": {"kind": "learned_rates", "inner_steps": 2},
+        "train": {
+            "steps": 3,
+            "meta_batch": 4,
+            "support": 4,
+            "query": 2,
+            "log_every": 1,
+            "save_every": 1,
+            "tasks_per_stack": None,
+        },
+    },
+    "meta": {
+        "after": "rates",
         "algorithm": {"kind": "fomaml", "inner_steps": 2},
         "train": {
             "steps": 6,
@@ -101,10 +114,11 @@ def ciphers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe_of(ciphers: Path, kind: str) -> dict[str, Any]:
     raw = plain_recipe(ciphers)
-    raw["stages"] = json.loads(json.dumps(TWO_STAGES))
+    raw["stages"] = json.loads(json.dumps(STAGES))
     raw["fast_weights"] = {"full": "full", "lora": {"kind": "lora", "r": 2}}[kind]
     if kind == "lora":
         raw["backbone"]["dropout"] = 0.2
+        raw["stages"]["rates"]["train"]["tasks_per_stack"] = 2
         raw["stages"]["meta"]["train"]["tasks_per_stack"] = 2
         raw["stages"]["start"]["train"]["tasks_per_stack"] = 3
     return raw
@@ -141,7 +155,7 @@ def assert_same_run(found: Path, wanted: Path) -> None:
     assert first.keys() == second.keys()
     different = [name for name in first if not torch.equal(first[name], second[name])]
     assert not different
-    for stage in TWO_STAGES:
+    for stage in STAGES:
         assert verified(found / stage / "model")
         lines, others = read_logbook(found / stage / "metrics.jsonl"), read_logbook(wanted / stage / "metrics.jsonl")
         assert [line["step"] for line in lines] == list(range(1, len(others) + 1))
@@ -199,7 +213,7 @@ def test_sigterm_stops_with_everything_saved(server: Server, ciphers: Path, unbr
         time.sleep(0.005)
     os.kill(child, signal.SIGTERM)
     assert server.end() == STOPPED
-    done = max(line["step"] for stage in TWO_STAGES for line in read_logbook(folder / stage / "metrics.jsonl"))
+    done = max(line["step"] for stage in STAGES for line in read_logbook(folder / stage / "metrics.jsonl"))
     stage = "meta" if (folder / "meta" / "metrics.jsonl").exists() else "start"
     done = read_logbook(folder / stage / "metrics.jsonl")[-1]["step"]
     assert verified(folder / stage / "checkpoints" / f"step-{done:08d}")
@@ -227,7 +241,7 @@ def test_a_missing_export_is_made_again(server: Server, ciphers: Path, unbroken,
     """As a kill between the last checkpoint and the export leaves it."""
     folder = tmp_path / "run"
     shutil.copytree(unbroken("full"), folder)
-    for stage in TWO_STAGES:
+    for stage in STAGES:
         shutil.rmtree(folder / stage / "model")
     assert server.train(recipe_of(ciphers, "full"), folder) == 0
     assert_same_run(folder, unbroken("full"))
@@ -356,7 +370,7 @@ def test_two_processes_run_the_same_experiment(server: Server, ciphers: Path, un
                 torch.testing.assert_close(
                     found[key], wanted[key], rtol=0, atol=1e-5, msg=lambda text, key=key: f"{key}: {text}"
                 )
-        for stage in TWO_STAGES:
+        for stage in STAGES:
             lines = read_logbook(tmp_path / name / stage / "metrics.jsonl")
             others = read_logbook(unbroken(kind) / stage / "metrics.jsonl")
             assert [(line["step"], line["passes"]) for line in lines] == [

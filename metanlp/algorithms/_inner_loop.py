@@ -14,7 +14,7 @@ from metanlp.config.recipe import Adapting, AlgorithmOptions, Train
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from metanlp.algorithms._inner_optimizers import Moments
+    from metanlp.algorithms._inner_optimizers import Moments, Rates
     from metanlp.batch import Batch, EncodedEpisodes
     from metanlp.learner import Learner
     from metanlp.weights import Weights
@@ -101,7 +101,8 @@ class InnerLoop(AlgorithmOptions):
         """Inner step `index` of `steps`, on `batch`; the losses `(tasks,)` are those before it."""
         if self.inner_clip is None:  # no weight waits for another's gradient
             state = self._state(learner, weights, state)
-            move = partial(self._moved, learner, state=state, index=index, steps=steps, factors=None)
+            rates = self.rates(learner, index, steps)
+            move = partial(self._moved, learner, state=state, index=index, rates=rates, factors=None)
             return *learner.losses_and_moved(weights, batch, move), state
         losses, grads = learner.losses_and_grads(weights, batch)
         return losses, *self.step(learner, weights, grads, state, index, steps)
@@ -114,7 +115,7 @@ class InnerLoop(AlgorithmOptions):
 
         state = self._state(learner, weights, state)
         factors = None if self.inner_clip is None else clip_factors(grads, self.inner_clip)
-        return self._moved(learner, weights, grads, state, index, steps, factors), state
+        return self._moved(learner, weights, grads, state, index, self.rates(learner, index, steps), factors), state
 
     def _state(self, learner: Learner, weights: Weights, state: Moments | None) -> Moments | None:
         from metanlp.algorithms._inner_optimizers import Moments
@@ -130,18 +131,18 @@ class InnerLoop(AlgorithmOptions):
         grads: Weights,
         state: Moments | None,
         index: int,
-        steps: int,
+        rates: Rates,
         factors: Tensor | None,
     ) -> Weights:
-        """These weights, or some of them, after inner step `index` of `steps`."""
+        """These weights, or some of them, after inner step `index`."""
         from metanlp.algorithms._inner_optimizers import adam, sgd
 
-        learning_rate, room = self.learning_rate(index, steps), learner.buffers("weights")
-        rates = {name: learning_rate * speed for name, speed in learner.speeds().items()} or learning_rate
+        room = learner.buffers("weights")
         if state is None:
             return sgd(weights, grads, rates, room, factors)
         return adam(weights, grads, state, index + 1, rates, room, factors)
 
-    def learning_rate(self, index: int, steps: int) -> float:
-        """Of inner step `index` of `steps`."""
-        return self.inner_lr * (1 - index / steps if self.inner_decay == "linear" else 1)
+    def rates(self, learner: Learner, index: int, steps: int) -> Rates:
+        """The learning rate of inner step `index` of `steps`: one for all weights or, where rates were learnt, by name."""
+        rate = self.inner_lr * (1 - index / steps if self.inner_decay == "linear" else 1)
+        return {name: rate * speed for name, speed in learner.speeds().items()} or rate

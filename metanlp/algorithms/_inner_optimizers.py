@@ -45,7 +45,7 @@ def sgd(
         return weights
     moved = {}
     for name, weight in weights.items():
-        room, rate = out[name] if out else None, _rate_of(learning_rate, name)
+        room, rate = out[name] if out else None, rate_of(learning_rate, name)
         if factors is None:
             moved[name] = torch.add(weight, grads[name], alpha=-rate, out=room)
         else:
@@ -79,7 +79,7 @@ def adam(
             [moments.second[name] for name in names],
             [],
             [torch.full((), step, dtype=torch.float32, device=ours[0].device)] * len(names),
-            lr=_rate_of(learning_rate, names[0]),
+            lr=rate_of(learning_rate, names[0]),
             beta1=betas[0],
             beta2=betas[1],
             weight_decay=0.0,
@@ -97,7 +97,8 @@ def clip_factors(grads: Weights, largest: float) -> Tensor:
     return (largest / (norms + 1e-6)).clamp(max=1.0)
 
 
-def _rate_of(learning_rate: Rates, name: str) -> float:
+def rate_of(learning_rate: Rates, name: str) -> float:
+    """Of one weight."""
     return learning_rate[name] if isinstance(learning_rate, Mapping) else learning_rate
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from metanlp.algorithms._inner_loop import InnerLoop, MetaGradient, passes
 from metanlp.registry import ALGORITHMS
@@ -20,11 +20,16 @@ class LearnedRates(InnerLoop):
 
     A weight ends where it started and a way further, and the way grows in proportion to the weight's learning rate. So, to
     first order, the gradient of the rate's logarithm is the product of the way gone and the query's gradient.
+
+    What it learns from should be tasks that the start has not met (`train.share`): one that is known by heart teaches to adapt
+    less. A stage of joint training after it keeps the rates and moves the start on.
     """
+
+    keeps_start: ClassVar[bool] = True
 
     def learnt(self, learner: Learner) -> dict[str, nn.Parameter]:
         """What outer steps move, by name: the rates."""
-        return learner.rates
+        return learner.with_rates()
 
     def meta_gradient(self, learner: Learner, episodes: EncodedEpisodes) -> MetaGradient:
         start = learner.spread(episodes.tasks)

@@ -21,9 +21,14 @@ class Reptile(InnerLoop):
     """
 
     def meta_gradient(self, learner: Learner, episodes: EncodedEpisodes) -> MetaGradient:
+        from metanlp.algorithms._inner_optimizers import rate_of
+
         batches = [*episodes.support, episodes.query]
         start = learner.spread(episodes.tasks)
         adapted, losses = self.walk(learner, start, batches)
-        path = sum(self.learning_rate(index, len(batches)) for index in range(len(batches)))
-        grads = {name: (weight - adapted[name]) / path for name, weight in start.items()}
+        paths = [self.rates(learner, index, len(batches)) for index in range(len(batches))]
+        grads = {
+            name: (weight - adapted[name]) / sum(rate_of(path, name) for path in paths)
+            for name, weight in start.items()
+        }
         return MetaGradient(mean_over_tasks(grads), losses, passes(batches))

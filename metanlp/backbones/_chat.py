@@ -86,6 +86,7 @@ class Chat:
             attention_mask=real.to(self.model.device),
             num_beams=beams,
             do_sample=False,
+            eos_token_id=self.ends,
             max_new_tokens=self._most_new(max_new_tokens),
         )
         texts = (self.text_of(row) for row in written[:, longest:].tolist())

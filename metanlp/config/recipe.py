@@ -75,6 +75,8 @@ class TaskOptions(Options):
 class AlgorithmOptions(Options):
     """The base of an algorithm's options."""
 
+    keeps_start: ClassVar[bool] = False  # whether the start stays as it is, and something else is learnt
+
     def problems_with(self, train: Train) -> list[str]:
         """What does not fit together between the algorithm and how it is to be trained, in sentences."""
         return []
@@ -87,7 +89,9 @@ class Stage(Options):
         None, description="the stage whose weights this one starts from; empty: the backbone's own"
     )
     fast_weights: Registered = Field(None, description="which weights this stage trains; empty: as the recipe says")
-    algorithm: Registered = Field(description="joint, fomaml, reptile, or one of your own, with its options")
+    algorithm: Registered = Field(
+        description="joint, fomaml, reptile, learned_rates, or one of your own, with its options"
+    )
     train: Train = Field(default_factory=Train, description="how it trains")
     adapting: Adapting | None = Field(None, description="how its result adapts; empty: as the recipe says")
 
@@ -191,6 +195,11 @@ class Recipe(Options):
                 raise ValueError(
                     f"stages.{name}.after is {stage.after!r}; earlier stages are {', '.join(earlier) or 'none'}"
                 )
+            if stage.after and stage.after == self.base_of(name) and _keeps_start(self.stages[stage.after]):
+                raise ValueError(
+                    f"stages.{name} has other fast weights than {stage.after}, so nothing of what {stage.after} learns would "
+                    "reach it; give both the same fast weights"
+                )
             earlier.append(name)
         for name in self.evaluation.stages:
             if name not in self.stages:
@@ -218,3 +227,7 @@ class Recipe(Options):
     def result(self) -> str:
         """The stage whose weights are the run's result."""
         return list(self.stages)[-1]
+
+
+def _keeps_start(stage: Stage) -> bool:
+    return isinstance(stage.algorithm, AlgorithmOptions) and stage.algorithm.keeps_start

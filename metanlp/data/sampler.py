@@ -125,15 +125,17 @@ def shots_within(split: TaskSplit, task_name: str, shots: Sequence[int], protoco
     return [count for count in shots if not drawing.shortage(index, count)]
 
 
-def columns_of(
-    split: TaskSplit, shots: Sequence[int], protocol: str = "later", tasks: int | None = None
-) -> dict[int, list[str]]:
-    """For each number of shots the tasks with enough examples; UserError where some number is too large for all of them.
+def some_of(split: TaskSplit, count: int | None) -> TaskSplit:
+    """`count` tasks of the split, or all, by a fixed random order: fewer are among more."""
+    if count is None or count >= len(split):
+        return split
+    ordered = sorted(split.names, key=lambda name: (seed_of("tasks", name), name))
+    return split.only(sorted(ordered[:count]))
 
-    `tasks` takes so many of the split's, in a fixed random order: fewer are among more.
-    """
-    chosen = set(sorted(split.names, key=lambda name: (seed_of("tasks", name), name))[:tasks])
-    within = {name: set(shots_within(split, name, shots, protocol)) for name in split.names if name in chosen}
+
+def columns_of(split: TaskSplit, shots: Sequence[int], protocol: str = "later") -> dict[int, list[str]]:
+    """For each number of shots the tasks with enough examples; UserError where some number is too large for all of them."""
+    within = {name: set(shots_within(split, name, shots, protocol)) for name in split.names}
     columns = {count: [name for name, counts in within.items() if count in counts] for count in shots}
     if impossible := ", ".join(str(count) for count, names in columns.items() if not names):
         most = max((_most_of(split, index, protocol) for index in range(len(split))), default=-1)

@@ -175,6 +175,20 @@ def test_reptile_is_the_way_to_where_adapting_ends(kind: str, tasks: int, option
     assert torch.isfinite(result.losses).all()
 
 
+def test_reptiles_step_is_a_gradient_whatever_the_rates() -> None:
+    """With learnt rates each weight's way is divided by its own path."""
+    learner, start = SETUPS["lora"]()
+    stack = episodes(2)
+    speeds = with_speeds(learner)
+    result = Reptile(**INNER[0]).meta_gradient(learner, stack)
+    oracle = walks(start, stack, INNER[0] | {"speeds": speeds}, steps=4)
+    path = 4 * INNER[0]["inner_lr"]
+    wanted = [
+        {name: (walk.start[name] - walk.end[name]) / (path * speeds[name]) for name in walk.end} for walk in oracle
+    ]
+    check(result.grads, mean(wanted))
+
+
 @pytest.mark.parametrize(("kind", "tasks"), [*cases(), pytest.param("full", 3, id="full-3")])
 def test_joint_is_the_mean_gradient_at_the_start(kind: str, tasks: int) -> None:
     learner, start = SETUPS[kind]()
@@ -205,7 +219,7 @@ def test_adapting_ends_where_plain_steps_end(kind: str, tasks: int, options: dic
 
 def with_speeds(learner: Learner) -> dict[str, float]:
     """Every third weight learns faster, the next slower, the rest as they would."""
-    for index, rate in enumerate(learner.rates.values()):
+    for index, rate in enumerate(learner.with_rates().values()):
         rate.data.fill_((0.7, -1.2, 0.0)[index % 3])
     return {name: math.exp((0.7, -1.2, 0.0)[index % 3]) for index, name in enumerate(learner.rates)}
 

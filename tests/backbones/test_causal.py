@@ -147,6 +147,13 @@ class TestTooLong:
         assert backbone.cut([long, Prompt("a", "b")]) == [True, False]
         assert backbone.cut([long], "target") == [False]
 
+    def test_room_for_what_is_to_be_written_is_no_room_for_the_chat(self, opened: Any) -> None:
+        """Counted by hand: the chat and so many new pieces are `max_length`, of which at most half are for the new ones."""
+        chat = len(opened("llama").form.pieces(CHAT, 999, answered=False).before)
+        for most, fits, cuts in ((20, chat + 20, chat + 19), (999, 2 * chat, 2 * chat - 2)):
+            assert opened("llama", max_length=fits).cut([CHAT], max_new_tokens=most) == [False]
+            assert opened("llama", max_length=cuts).cut([CHAT], max_new_tokens=most) == [True]
+
     def test_the_reply_is_cut_last_and_never_to_nothing(self, opened: Any) -> None:
         backbone = opened("llama", max_length=40)
         long = replace(CHAT, output="the cat sat on the mat " * 9)

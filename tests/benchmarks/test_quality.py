@@ -13,6 +13,8 @@ import quality
 import yaml
 from makers import plain_recipe
 
+from metanlp.errors import UserError
+
 
 @pytest.fixture
 def compare(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> Callable[..., str]:
@@ -47,22 +49,50 @@ def test_it_measures_every_number_of_steps_once_and_says_what_that_means(compare
     assert (home / "table.txt").read_text() == again
 
     scores: dict[tuple[int, str], list[float]] = {}  # steps, stage -> of both tasks and seeds at 4 shots
+    chosen: dict[tuple[int, str], list[float]] = {}  # the same of validation tasks: one mean for each seed
     for path in files:
+        steps = int(path.parent.name.split("-")[1])
         for row in json.loads(path.read_text()):
             if row["task"] and row["shots"] == 4 and row["metric"] == "chrF":
-                scores.setdefault((int(path.parent.name.split("-")[1]), row["stage"]), []).append(row["value"])
+                scores.setdefault((steps, row["stage"]), []).append(row["value"])
+        for stage, choices in json.loads((path.parent / "tuning.json").read_text())["choices"].items():
+            (best,) = [choice["best"] for choice in choices if choice["shots"] == 4]
+            assert best["steps"] == steps
+            chosen.setdefault((steps, stage), []).append(best["value"])
     means = {key: fmean(values) for key, values in scores.items()}
     assert {len(values) for values in scores.values()} == {4}
-    joint, meta = (max(means[steps, stage] for steps in (1, 3)) for stage in ("joint", "meta"))
+    best = {stage: max((1, 3), key=lambda steps: fmean(chosen[steps, stage])) for stage in ("joint", "meta")}
+    gain = means[best["meta"], "meta"] - means[best["joint"], "joint"]
     (line,) = [line for line in again.splitlines() if line.strip().startswith("4 shots: meta")]
-    assert f"{meta - joint:+.1f} [" in line
+    assert f"meta after {best['meta']} steps - joint after {best['joint']}: {gain:+.1f} [" in line
     reached = [steps for steps in (1, 3) if means[steps, "meta"] >= means[3, "joint"]]
     assert line.endswith(f"in {reached[0]} steps" if reached else "never")
+    assert not list(home.rglob("tuned.json"))  # what was chosen for 3 steps is not for everybody
 
 
-def test_other_options_are_measured_anew(compare, tmp_path: Path) -> None:
-    compare("--steps", "1", "--shots", "2", "--seeds", "0", "--rates", "1e-2")
-    (path,) = tmp_path.glob("runs/quality-small/seed-0/quality/steps-1/results.json")
-    assert {row["shots"] for row in json.loads(path.read_text())} == {0, 2}
-    compare("--steps", "1", "--shots", "4", "--seeds", "0", "--rates", "1e-2")
-    assert {row["shots"] for row in json.loads(path.read_text())} == {0, 4}
+def test_what_was_measured_otherwise_is_measured_anew(compare, tmp_path: Path) -> None:
+    once = ["--steps", "1", "--shots", "2", "--seeds", "0", "--rates", "1e-2"]
+    compare(*once)
+    (path,) = tmp_path.glob("runs/quality-small/seed-0/quality/steps-1/tuning.json")
+    written = [path.stat().st_mtime_ns]
+    for other in (["--rates", "3e-2"], ["adapting.batch=2"], ["--shots", "4"], ["evaluation.queries=3"]):
+        compare(*once, *other)
+        written.append(path.stat().st_mtime_ns)
+        compare(*once, *other)
+        assert path.stat().st_mtime_ns == written[-1]
+    assert written == sorted(set(written))
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (["--shots", "999"], "no task of the split valid has enough examples for 999 shots"),
+        (["evaluation.stages=[joint]"], "name the baseline and, after it"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_before_anything_is_trained(
+    compare, tmp_path: Path, option: list[str], told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        compare("--steps", "1", *option)
+    assert not (tmp_path / "runs").exists()

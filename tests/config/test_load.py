@@ -124,6 +124,15 @@ def test_every_mistake_at_once() -> None:
             {"stages": {"meta": {"after": "start", "algorithm": "joint"}}},
             "stages.meta.after is 'start'; earlier stages are none",
         ),
+        (
+            {
+                "stages": {
+                    "rates": {"algorithm": "learned_rates"},
+                    "meta": {"after": "rates", "fast_weights": "lora", "algorithm": "joint", "train": {"support": 0}},
+                }
+            },
+            "stages.meta has other fast weights than rates, so nothing of what rates learns would reach it",
+        ),
         ({"stages": [1]}, "stages"),
         ({"stages": {"meta": 3}}, "stages.meta"),
         ({"stages": {"meta": {}}}, "stages.meta.algorithm is missing"),

@@ -38,7 +38,10 @@ def test_names_and_addresses_are_replaced(text: str, hidden: str) -> None:
         ("Tante Rosa und Jo", "Tante, Rosa und der Hund", "Tante, [name] und der Hund"),
         ("María de los Ángeles", "los dos, maría y ángeles", "los dos, [name] y [name]"),
         ("Vincent van Gogh", "gogh of van", "[name] of van"),
-        ("ann_smith99 the 2nd", "Ann, the Smith", "[name], the [name]"),  # without capitals any part may be a name
+        ("ann_smith99 the 2nd", "Ann, the Smith", "[name], the [name]"),
+        ("Ann smith", "mrs smith", "mrs [name]"),  # a part without a capital may be a name as well
+        ("Anna-maria Kowalski", "maria", "[name]"),
+        ("Tom O'neill", "Neill?", "[name]?"),
         ("With", "come with me", "come [name] me"),  # a whole name is a name
     ],
 )

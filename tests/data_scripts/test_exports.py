@@ -17,6 +17,7 @@ from data_scripts._discord import read_discord, read_discord_text
 from data_scripts._messages import Message
 from data_scripts._telegram import read_telegram
 from data_scripts._whatsapp import read_whatsapp
+from data_scripts._whatsapp_remarks import DELETED, names_in
 from metanlp.data.readers import read_file
 from metanlp.data.row_forms import DialogueRows
 from metanlp.errors import UserError
@@ -152,6 +153,11 @@ def test_whom_whatsapp_itself_names(remark: str, names: set[str]) -> None:
     iphone = read_whatsapp(f"[31.12.23, 21:41:05] The group: \u200e{remark}", dropped)
     assert android == iphone == ([], names)
     assert dropped.total() == 2
+
+
+@pytest.mark.parametrize("remark", [*sorted(DELETED), "Diese Gruppe wurde archiviert"])
+def test_remarks_about_messages_name_nobody(remark: str) -> None:
+    assert names_in(f"\u200e{remark}.") == set()
 
 
 def test_whatsapps_mentions_are_names() -> None:
