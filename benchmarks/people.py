@@ -2,6 +2,7 @@
 
     python benchmarks/people.py RUN                        # 32 people; with SmolLM2-135M about half an hour on two cores
     python benchmarks/people.py RUN --people 4 --new 8     # for a look
+    python benchmarks/people.py RUN --batch 1               # where the memory is too small for 32 times the recipe's batch
     python benchmarks/people.py RUN --json people.json
 
 RUN is a trained run for dialogues whose collection has people to test on. Each person learns from their first lines, and
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("run", help="a trained run for dialogues")
     parser.add_argument("--people", type=int, default=32, help="how many; default 32")
     parser.add_argument("--steps", type=int, default=5, help="steps of adapting each person; default 5")
+    parser.add_argument("--batch", type=int, default=None, help="lines of a person in a step; default: the recipe's")
     parser.add_argument("--new", type=int, default=32, help="pieces of an answer; default 32")
     parser.add_argument("--threads", type=int, default=None, help="default: torch's own choice")
     parser.add_argument("--json", type=Path, help="keep the numbers here")
@@ -60,7 +62,7 @@ def main() -> None:
 
 
 def in_its_own_process(asked: argparse.Namespace, work: str, side: str) -> dict[str, Any]:
-    numbers = {"people": asked.people, "steps": asked.steps, "new": asked.new, "threads": asked.threads}
+    numbers = {name: getattr(asked, name) for name in ("people", "steps", "batch", "new", "threads")}
     flags = [each for name, value in numbers.items() if value is not None for each in (f"--{name}", str(value))]
     command = [sys.executable, __file__, asked.run, *flags, "--one", work, side]
     print(f"{work} {side}".strip(), file=sys.stderr)
@@ -91,7 +93,7 @@ def measure(asked: argparse.Namespace, work: str, side: str) -> dict[str, Any]:
         episodes, adapting = [one_person(run, parts)], adapting_for(run, DIALOGUES)
     else:
         episodes, adapting = people(parts, asked.people), run.recipe.adapting_of(run.stage)
-        adapting = adapting.model_copy(update={"steps": asked.steps})
+        adapting = adapting.model_copy(update={"steps": asked.steps, "batch": asked.batch or adapting.batch})
     before = memory()
     begun = time.perf_counter()
     if work == "adapt":
