@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from metanlp.config.recipe import Evaluation, Recipe
-    from metanlp.results import Predicted, Results
+    from metanlp.results import Results
     from metanlp.run import Run
     from metanlp.tuned import Choice
 
@@ -75,6 +74,7 @@ def measured(asked: argparse.Namespace, home: Path, seed: int, steps: int) -> Me
 
     UserError before anything is trained where some tasks are too few or too small for what is asked.
     """
+    from metanlp.cli.learning import worker_count
     from metanlp.config.load import load_recipe
     from metanlp.evaluation import evaluate
     from metanlp.run import Run
@@ -90,10 +90,10 @@ def measured(asked: argparse.Namespace, home: Path, seed: int, steps: int) -> Me
     rates = rates or [float(f"{part * recipe.adapting.learning_rate:.2g}") for part in PARTS]
     run = Run.open(meta_train(recipe, home / f"seed-{seed}"))
     folder, how = run.folder / "quality" / f"steps-{steps}", how_measured(run, options, rates, steps)
-    if (kept := read(folder, options, how)) is not None:
+    if (kept := read(folder, how)) is not None:
         return kept
     print(f"seed {seed}, {steps} steps", flush=True)
-    workers = asked.workers or cores()
+    workers = asked.workers or worker_count()
     chosen = tune(run, options=options, rates=rates, steps=[steps], workers=workers, show=True)
     results = evaluate(run, options=options, workers=workers, show=True)
     results.write(folder)
@@ -125,54 +125,30 @@ def how_measured(run: Run, options: Evaluation, rates: Sequence[float], steps: i
     return {"asked": options.dump(), "rates": list(rates), "steps": steps, "stages": stages}
 
 
-def cores() -> int:
-    import torch
-
-    return 1 if torch.cuda.is_available() else os.cpu_count() or 1
-
-
-def read(folder: Path, options: Evaluation, how: Mapping[str, Any]) -> Measured | None:
+def read(folder: Path, how: Mapping[str, Any]) -> Measured | None:
     """What was measured in just this way, or None."""
-    from metanlp.metrics import Score
-    from metanlp.results import Predicted
-    from metanlp.tuned import Candidate, Choice
+    from metanlp.results import Results
+    from metanlp.tuned import Choice
 
     if not (folder / TUNING).exists():  # written last
         return None
     tuning = json.loads((folder / TUNING).read_text(encoding="utf-8"))
     if tuning["how"] != json.loads(json.dumps(how)):
         return None
-    told = json.loads((folder / "comparisons.json").read_text(encoding="utf-8"))
-    lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
-    predicted = [Predicted(**{**line, "measured": [Score(**score) for score in line["measured"]]}) for line in lines]
-    collection = json.loads((folder / "results.json").read_text(encoding="utf-8"))[0]["collection"]
-    facts = {name: told[name] for name in ("digest", "split", "environment")}
-    choices = {
-        stage: [
-            Choice(
-                each["shots"], each["before"], Candidate(**each["best"]), [Candidate(**one) for one in each["tried"]]
-            )
-            for each in own
-        ]
-        for stage, own in tuning["choices"].items()
-    }
-    return Measured(made_of(predicted, options, {"collection": collection, **facts}), [choices])
-
-
-def made_of(predicted: Sequence[Predicted], options: Evaluation, facts: Mapping[str, Any]) -> Results:
-    from metanlp.results import results_of
-
-    return results_of(predicted, options, options.stages[:1], **facts)
+    choices = {stage: [Choice.of(each) for each in own] for stage, own in tuning["choices"].items()}
+    return Measured(Results.read(folder), [choices])
 
 
 def pooled(seeds: Sequence[Measured]) -> Measured:
     """The seeds' results as one, in which a task's number is the mean over seeds."""
     from metanlp.config.recipe import Evaluation
+    from metanlp.results import results_of
 
     first, found = seeds[0].results, [each.results for each in seeds]
     options = Evaluation(**{**first.asked, "seeds": [seed for each in found for seed in each.asked["seeds"]]})
     facts = {name: getattr(first, name) for name in ("collection", "digest", "split", "environment")}
-    results = made_of([one for each in found for one in each.predicted], options, facts)
+    predicted = [one for each in found for one in each.predicted]
+    results = results_of(predicted, options, options.stages[:1], **facts)
     return Measured(results, [choices for each in seeds for choices in each.choices])
 
 
@@ -216,7 +192,7 @@ def verdict(found: Mapping[int, Measured]) -> str:
             on_validation = {steps: sign * each.on_validation(stage, shots) for steps, each in found.items()}
             best[stage] = max(on_validation, key=on_validation.__getitem__)
         for stage in others:
-            ours, theirs = (by_task(found[best[each]].results, each, shots, metric) for each in (stage, baseline))
+            ours, theirs = (found[best[each]].results.by_task(each, shots, metric) for each in (stage, baseline))
             pair = paired_bootstrap([ours[task] for task in ours], [theirs[task] for task in ours], seed=0)
             gain = f"{pair.difference:+.1f} [{pair.low:.1f}, {pair.high:.1f}], p = {pair.p:.3f}" if pair else "one task"
             aim = score(baseline, shots, max(found))
@@ -227,15 +203,6 @@ def verdict(found: Mapping[int, Measured]) -> str:
                 f"{baseline}'s score after {max(found)} is reached {reached}"
             )
     return "\n".join(lines)
-
-
-def by_task(results: Results, stage: str, shots: int, metric: str) -> dict[str, float]:
-    """Each task's value, the mean over seeds."""
-    values: dict[str, list[float]] = {}
-    for row in results.rows:
-        if row.task is not None and (row.stage, row.shots, row.metric) == (stage, shots, metric):
-            values.setdefault(row.task, []).append(row.value)
-    return {task: fmean(found) for task, found in sorted(values.items())}
 
 
 def draw(found: Mapping[int, Results], path: Path) -> None:

@@ -101,6 +101,11 @@ class Results:
             raise LookupError(f"{metric} of {stage} was not measured at {shots} shots")
         return next(row for row in rows if row.task is None) if len(chosen) == len(own) else _over_tasks(chosen)
 
+    def by_task(self, stage: str, shots: int, metric: str) -> dict[str, float]:
+        """Each task's value, the mean over seeds."""
+        asked = (stage, shots, metric)
+        return _by_task([row for row in self.rows if row.task and (row.stage, row.shots, row.metric) == asked])
+
     def tasks(self, metric: str, shots: int | None = None) -> list[str]:
         """Those measured at so many shots, or at any."""
         rows = [row for row in self.rows if row.metric == metric and shots in (None, row.shots)]
@@ -132,6 +137,17 @@ class Results:
         with (folder / "predictions.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in self.predicted)
         return path
+
+    @classmethod
+    def read(cls, folder: Path) -> Results:
+        """What `write` has written there."""
+        rows = [Row(**row) for row in json.loads((folder / "results.json").read_text(encoding="utf-8"))]
+        told = json.loads((folder / "comparisons.json").read_text(encoding="utf-8"))
+        told["comparisons"] = [Comparison(**each) for each in told["comparisons"]]
+        with (folder / "predictions.jsonl").open(encoding="utf-8") as file:
+            found = [json.loads(line) for line in file]
+        predicted = [Predicted(**{**each, "measured": [Score(**one) for one in each["measured"]]}) for each in found]
+        return cls(rows[0].collection, rows=rows, predicted=predicted, **told)
 
 
 def results_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -33,6 +33,12 @@ class Choice:
     before: float
     best: Candidate
     tried: list[Candidate]
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Choice:
+        """The inverse of `asdict`."""
+        tried = [Candidate(**one) for one in told["tried"]]
+        return cls(told["shots"], told["before"], Candidate(**told["best"]), tried)
 
 
 def adapting_for(run: Run, shots: int) -> Adapting:
@@ -69,7 +75,4 @@ def _choices(run: Run, adapting: Adapting) -> list[Choice]:
     told = json.loads(path.read_text(encoding="utf-8"))
     if told["run_id"] != run.id or told["adapting"] != adapting.dump():
         return []
-    return [
-        Choice(each["shots"], each["before"], Candidate(**each["best"]), [Candidate(**one) for one in each["tried"]])
-        for each in told["choices"]
-    ]
+    return [Choice.of(each) for each in told["choices"]]

@@ -417,6 +417,7 @@ def test_report(run: Run, tmp_path: Path) -> None:
         "report.html",
     }
     assert {file.name for file in path.parent.iterdir()} == names
+    assert Results.read(path.parent) == results
     assert (path.parent / "table.txt").read_text() == tables(results, "chrF")
     for name in ("curve.png", "shots.png"):
         width, height = png_size((path.parent / name).read_bytes())
