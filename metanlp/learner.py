@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from metanlp.batch import IGNORED, Batch
 from metanlp.errors import UserError
 from metanlp.fast_weights._protocol import FastWeights
-from metanlp.weights import Weights
+from metanlp.weights import ROWS, Weights
 
 OTHER_WEIGHTS = "no fast weight is in the graph: the forward pass ran with other weights than the given ones"
 LOGITS_AT_ONCE = 2**26  # numbers; 256 MiB in float32
@@ -27,7 +27,8 @@ Move = Callable[[Weights, Weights], Weights]  # weights and their gradients, bot
 class Learner:
     """Runs a model with the weights it is given, and leaves the model as it found it.
 
-    `rates` are the logarithms of how much faster than others each fast weight adapts, `()` each; {}: all adapt alike.
+    `rates` are the logarithms of how much faster than others each fast weight adapts, `()` each, and each of its rows beside
+    the others, `(rows, 1, ..)` under the weight's name with `ROWS` behind it. {}: all adapt alike.
     """
 
     def __init__(
@@ -54,15 +55,17 @@ class Learner:
     def with_rates(self) -> dict[str, nn.Parameter]:
         """The rates, to be learnt; 0 each where there were none."""
         if not self.rates:
-            self.rates = {name: nn.Parameter(weight.new_zeros(())) for name, weight in self.slow().items()}
+            for name, weight in self.slow().items():
+                self.rates[name] = nn.Parameter(weight.new_zeros(()))
+                self.rates[name + ROWS] = nn.Parameter(weight.new_zeros(weight.shape[:1] + (1,) * (weight.dim() - 1)))
         return self.rates
 
-    def speeds(self) -> dict[str, float]:
-        """By how much the learning rate of each fast weight is multiplied in adapting; {}: all adapt alike."""
+    @torch.no_grad()
+    def speeds(self) -> Weights:
+        """By how much the learning rate of each fast weight's rows is multiplied in adapting; {}: all adapt alike."""
         if not self.rates:
             return {}
-        rates = torch.stack([rate.detach() for rate in self.rates.values()])
-        return dict(zip(self.rates, rates.exp().tolist(), strict=True))
+        return {name: (self.rates[name] + self.rates[name + ROWS]).exp() for name in self.fast.parameters}
 
     def load(self, slow: Weights, rates: Weights) -> None:
         """Copy what was learnt, without the task axis, into the slow weights and the rates. UserError for other names."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Weights = dict[str, "Tensor"]
+ROWS = ":rows"  # behind a weight's name: of its rows
 
 
 def mean_over_tasks(weights: Weights) -> Weights:

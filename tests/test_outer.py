@@ -96,13 +96,14 @@ def test_rates_are_kept_and_come_back(tmp_path) -> None:
     for index, rate in enumerate(learner.with_rates().values()):
         rate.data.fill_(index / 10)
     optimizer = torch.optim.AdamW(learner.rates.values(), 0.01)
-    set_grads(learner.rates, {name: torch.ones(()) for name in learner.rates})
+    set_grads(learner.rates, {name: torch.ones_like(rate) for name, rate in learner.rates.items()})
     optimizer.step()
     save_checkpoint(tmp_path / "rates", freeze_state(learner, learner.rates, optimizer, {"step": 1}))
     learnt = again.with_rates()
     other = torch.optim.AdamW(learnt.values(), 0.01)
     thaw_state(again, learnt, other, latest_checkpoint(tmp_path / "rates"))
-    assert again.speeds() == learner.speeds() != {}
+    assert again.speeds().keys() == learner.speeds().keys() != set()
+    assert all(torch.equal(speed, learner.speeds()[name]) for name, speed in again.speeds().items())
     for name, rate in learner.rates.items():
         assert torch.equal(other.state[again.rates[name]]["exp_avg"], optimizer.state[rate]["exp_avg"])
     without = learner_of(seed=3)

@@ -143,6 +143,6 @@ class InnerLoop(AlgorithmOptions):
         return adam(weights, grads, state, index + 1, rates, room, factors)
 
     def rates(self, learner: Learner, index: int, steps: int) -> Rates:
-        """The learning rate of inner step `index` of `steps`: one for all weights or, where rates were learnt, by name."""
+        """The learning rate of inner step `index` of `steps`: one for all weights or, where rates were learnt, of each row."""
         rate = self.inner_lr * (1 - index / steps if self.inner_decay == "linear" else 1)
         return {name: rate * speed for name, speed in learner.speeds().items()} or rate

@@ -2,13 +2,13 @@
 
 Weights and gradients given are left as they are. `factors`, `(tasks,)`, multiply each task's gradient (clipping). `out`
 names tensors of the same shapes that receive the result instead of new ones; it may be `weights` itself. The learning rate
-is one for all weights, or each has its own by name. Large weights are taken in parts, so that what is made on the way is as
-large as a part and not as all.
+is one for all weights or, by name, one for each row, `(rows, 1, ..)`. Large weights are taken in parts, so that what is
+made on the way is as large as a part and not as all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from metanlp.weights import Weights
 
 TOGETHER = 2**22  # numbers
-Rates = float | Mapping[str, float]
+Rates = float | Weights
 
 
 class Moments(NamedTuple):
@@ -40,17 +40,18 @@ def sgd(
 ) -> Weights:
     """w - learning_rate * g."""
     in_place = out is not None and all(out[name] is weight for name, weight in weights.items())
-    if in_place and factors is None and not isinstance(learning_rate, Mapping):
+    if in_place and factors is None and not isinstance(learning_rate, dict):
         torch._foreach_add_(list(weights.values()), [grads[name] for name in weights], alpha=-learning_rate)
         return weights
     moved = {}
     for name, weight in weights.items():
         room, rate = out[name] if out else None, rate_of(learning_rate, name)
-        if factors is None:
-            moved[name] = torch.add(weight, grads[name], alpha=-rate, out=room)
+        if factors is not None:
+            rate = rate * _over(factors, weight)
+        if isinstance(rate, Tensor):
+            moved[name] = torch.addcmul(weight, grads[name], rate, value=-1, out=room)
         else:
-            factor = _over(factors, weight)
-            moved[name] = torch.addcmul(weight, grads[name], factor, value=-rate, out=room)
+            moved[name] = torch.add(weight, grads[name], alpha=-rate, out=room)
     return moved
 
 
@@ -67,10 +68,13 @@ def adam(
 ) -> Weights:
     """Step number `step`, from 1, of Adam (Kingma and Ba, 2015) with bias correction, by torch's own kernel."""
     moved = {name: out[name] if out else _like(weight) for name, weight in weights.items()}
-    for names in ([name] for name in weights) if isinstance(learning_rate, Mapping) else _groups(weights):
-        ours = [moved[name] for name in names]
-        if any(moved[name] is not weights[name] for name in names):
-            torch._foreach_copy_(ours, [weights[name] for name in names])
+    for names in _groups(weights):
+        if isinstance(learning_rate, dict):  # the way at a rate of 1 first
+            ours = [torch.zeros_like(moved[name]) for name in names]
+        else:
+            ours = [moved[name] for name in names]
+            if any(moved[name] is not weights[name] for name in names):
+                torch._foreach_copy_(ours, [weights[name] for name in names])
         theirs = [grads[name] if factors is None else grads[name] * _over(factors, weights[name]) for name in names]
         torch._fused_adam_(
             ours,
@@ -79,7 +83,7 @@ def adam(
             [moments.second[name] for name in names],
             [],
             [torch.full((), step, dtype=torch.float32, device=ours[0].device)] * len(names),
-            lr=rate_of(learning_rate, names[0]),
+            lr=1.0 if isinstance(learning_rate, dict) else learning_rate,
             beta1=betas[0],
             beta2=betas[1],
             weight_decay=0.0,
@@ -87,6 +91,9 @@ def adam(
             amsgrad=False,
             maximize=False,
         )
+        if isinstance(learning_rate, dict):
+            for name, way in zip(names, ours, strict=True):
+                torch.addcmul(weights[name], way, learning_rate[name], out=moved[name])
     return moved
 
 
@@ -97,9 +104,9 @@ def clip_factors(grads: Weights, largest: float) -> Tensor:
     return (largest / (norms + 1e-6)).clamp(max=1.0)
 
 
-def rate_of(learning_rate: Rates, name: str) -> float:
-    """Of one weight."""
-    return learning_rate[name] if isinstance(learning_rate, Mapping) else learning_rate
+def rate_of(learning_rate: Rates, name: str) -> float | Tensor:
+    """Of one weight, or of each of its rows."""
+    return learning_rate[name] if isinstance(learning_rate, dict) else learning_rate
 
 
 def _groups(weights: Weights) -> Iterator[list[str]]:

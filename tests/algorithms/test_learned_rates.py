@@ -35,8 +35,12 @@ def test_rates_go_with_the_weights_from_stage_to_stage(kind: str, collection: Pa
     assert start.speeds() == {}
     assert all(torch.equal(weight, start.slow()[name]) for name, weight in rates.slow().items())
     assert any(not torch.equal(weight, start.slow()[name]) for name, weight in rest.slow().items())
-    assert rest.speeds() == rates.speeds()
-    assert len({round(speed, 4) for speed in rates.speeds().values()}) > 2
+    assert rest.speeds().keys() == rates.speeds().keys() == start.slow().keys()
+    for name, speed in rates.speeds().items():
+        rows, *others = start.slow()[name].shape
+        assert speed.shape == (rows, *[1] * len(others))
+        assert torch.equal(speed, rest.speeds()[name])
+    assert len({round(float(speed), 4) for each in rates.speeds().values() for speed in each.flatten()}) > 2
 
     options = changed(recipe.evaluation, "stages=[start, rates, rest]", "shots=[0, 4]", subject="evaluation")
     found = {(each.stage, each.shots): each for each in evaluate(run, options=options).predicted if each.task == "c10"}
