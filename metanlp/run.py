@@ -18,6 +18,7 @@ from metanlp.config.load import build_recipe
 from metanlp.config.yaml import read_yaml, write_yaml
 from metanlp.environment import environment_now
 from metanlp.errors import UserError
+from metanlp.shaping import begun, other_shapes
 
 if TYPE_CHECKING:
     from metanlp.data.collection import TaskCollection
@@ -59,14 +60,14 @@ class Run:
         """
         path = folder / RECIPE
         made_by = cls.open(folder).recipe if path.exists() else None
-        if made_by is None or (made_by.dump() != recipe.dump() and not _begun(made_by, folder)):
+        if made_by is None or (made_by.dump() != recipe.dump() and not begun(made_by, folder)):
             shutil.rmtree(folder / BACKBONE, ignore_errors=True)  # of a beginning that came to nothing
             cls(folder, recipe, recipe.result).prepare()
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "environment.json").write_text(json.dumps(environment_now(), indent=1))
-        elif keys := _differences(_shaping(made_by, folder), _shaping(recipe, folder)):
+        elif fields := other_shapes(made_by, recipe, folder):
             raise UserError(
-                f"{folder} was made by another recipe (it differs in {', '.join(sorted(keys))}); choose another --out, or "
+                f"{folder} was made by another recipe (it differs in {', '.join(fields)}); choose another --out, or "
                 "remove the folder to begin anew"
             )
         if made_by is None or made_by.dump() != recipe.dump():
@@ -235,29 +236,3 @@ def _training_prompts(family: Any, collection: TaskCollection, most: int | None)
         share = count if most is None else max(1, most // len(split))
         for example in task.examples[:: max(1, -(-count // max(1, share)))]:
             yield family.prompt_of(task.name, task.info, example)
-
-
-def _begun(recipe: Recipe, folder: Path) -> list[str]:
-    """The stages of which something has been trained."""
-    return [stage for stage in recipe.stages if any((folder / stage).glob("checkpoints/step-*"))]
-
-
-def _shaping(recipe: Recipe, folder: Path) -> dict[str, Any]:
-    """What of a recipe has made, or will make, the weights in the folder."""
-    shaping = _without(recipe.dump(), "adapting", "evaluation", "trackers")
-    shaping["stages"] = {name: _without(shaping["stages"][name], "adapting") for name in _begun(recipe, folder)}
-    return shaping
-
-
-def _without(fields: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in names}
-
-
-def _differences(a: Any, b: Any, prefix: str = "") -> set[str]:
-    if isinstance(a, dict) and isinstance(b, dict):
-        return {
-            key
-            for name in {*a, *b}
-            for key in _differences(a.get(name), b.get(name), f"{prefix}.{name}" if prefix else str(name))
-        }
-    return set() if a == b else {prefix}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -100,6 +101,18 @@ def test_the_walk_names_files_that_exist() -> None:
     assert there == set(named), "the layer table of docs/walk.md has every file and folder of the package"
     for name in re.findall(r"`((?:\w+/)+\w+)`", text):
         assert (ROOT / "metanlp" / f"{name}.py").exists() or (ROOT / name).exists() or name.startswith("demo/"), name
+
+
+def test_the_page_of_algorithms_names_all_and_its_stages_are_a_recipes() -> None:
+    from metanlp.config.load import load_recipe
+    from metanlp.registry import ALGORITHMS
+
+    text = page(ROOT / "docs" / "algorithms.md")
+    ours = {name for name in ALGORITHMS.names() if ALGORITHMS.get(name).__module__.startswith("metanlp.")}
+    assert {*re.findall(r"^## (\w+)$", text, re.M)} == ours
+    [block] = re.findall(r"^```yaml\n(.*?)^```", text, re.S | re.M)
+    recipe = load_recipe("debug/numbers", f"stages={json.dumps(yaml.safe_load(block)['stages'])}")
+    assert [stage.algorithm.kind for stage in recipe.stages.values()] == ["joint", "learned_rates", "joint"]
 
 
 def test_the_page_of_pipelines_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

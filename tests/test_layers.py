@@ -23,7 +23,7 @@ LAYERS = [
     ["tasks", "backbones", "fast_weights"],
     ["encoding", "learner"],
     ["algorithms"],
-    ["checkpoint", "results"],
+    ["checkpoint", "results", "shaping"],
     ["run"],
     ["saving", "outer", "card", "stacks", "writing", "tokens", "masks", "others", "tuned"],
     ["likelihood", "prompting", "consistency"],

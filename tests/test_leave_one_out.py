@@ -104,7 +104,8 @@ class Plain:
 
     @torch.no_grad()
     def write(self, prompt: Prompt) -> str:
-        read, written = self.backbone._asked(prompt, 6).before, []
+        assert self.backbone.cut([prompt], max_new_tokens=6) == [False]
+        read, written = self.backbone.learnt(prompt).before, []
         while len(written) < 6 and not (written and written[-1] in self.backbone.ends):
             written.append(int(self.model(torch.tensor([[*read, *written]])).logits[0, -1].argmax()))
         return str(self.backbone.text_of(written))

@@ -24,7 +24,7 @@ from metanlp.evaluation import evaluate
 from metanlp.prompting import prompts_with
 from metanlp.report import tables, write_report
 from metanlp.results import PROMPTED, Results
-from metanlp.run import Run
+from metanlp.run import Parts, Run
 from metanlp.tasks.translation import Translation
 from metanlp.training import meta_train
 
@@ -159,7 +159,8 @@ def shown_by_hand(way: str, family: Any, backbone: Any, episode: Episode, query:
 
 def test_as_many_examples_as_fit(run: Run) -> None:
     """One more would be cut off; a query that is too long by itself gets none."""
-    backbone, family = run.build("cpu", untrained=True).backbone, run.recipe.task
+    parts, family = run.build("cpu", untrained=True), run.recipe.task
+    backbone = parts.backbone
     support = [Example(f"what is {number}", f"it is {number}", group="1") for number in range(40)]
     queries = [
         Example("and now, after all of this", "yes", group="2"),
@@ -179,9 +180,20 @@ def test_as_many_examples_as_fit(run: Run) -> None:
         for query, count in zip(queries, shown, strict=True)
     ]
     assert backbone.cut(more, max_new_tokens=20) == [True, True, True]
-    read = [backbone.tokenizer.decode(backbone._asked(prompt, 20).before) for prompt in prompts]
+    read = first_read(parts, prompts, 20)
     assert f"what is {40 - shown[0]}" in read[0]
     assert f"what is {40 - shown[2]}" in read[2]
+
+
+def first_read(parts: Parts, prompts: list[Prompt], most: int) -> list[str]:
+    """What goes into the model, as text, before it writes at most so many pieces."""
+    seen: list[torch.Tensor] = []
+    entrance = parts.backbone.model.get_input_embeddings()
+    hook = entrance.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with parts.learner.using(parts.learner.spread(1)):
+        parts.backbone.generate([prompts], max_new_tokens=most)
+    hook.remove()
+    return list(parts.backbone.tokenizer.batch_decode(seen[0]))
 
 
 def test_prompted_rows_may_read_more_than_the_others(run: Run) -> None:

@@ -13,7 +13,7 @@ def write_from_gguf(gguf: Path, folder: Path) -> None:
     from importlib.util import find_spec
 
     if find_spec("gguf") is None:
-        raise UserError("needs the package gguf; run: pip install 'metanlp[chat]'")
+        raise UserError("a model in a GGUF file needs the package gguf; run: pip install 'metanlp[chat]'")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 

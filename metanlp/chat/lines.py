@@ -12,7 +12,7 @@ from metanlp.data.types import Example
 from metanlp.errors import Problems, UserError
 
 NOTHING_SAID = "..."  # what a line answers that is given without what came before it: the same in every language
-ANSWERS = re.compile(r"\t|\s=>\s")  # stands between what is said to the person and what they answer
+ANSWERS = re.compile(r"\t|(?:^|\s)=>\s")  # stands between what is said to the person and what they answer
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 

@@ -51,19 +51,22 @@ class Page:
         with gr.Blocks(title="metanlp chat", analytics_enabled=False) as self.blocks:
             self.widgets = Widgets()
             self.timer = gr.Timer(SECONDS_BETWEEN_LOOKS, active=False)
-            self.window = gr.State("", delete_callback=self.leave)  # Gradio deletes it an hour after it was last set
+            # Of a window that was closed, Gradio deletes these an hour after they were last set.
+            self.window = gr.State("", delete_callback=self.leave)
+            self.lying = gr.State("", delete_callback=_delete)  # a dropped file that was not read yet
             self._connect(self.widgets)
         self.blocks.queue(default_concurrency_limit=None, api_open=False)
 
     def _connect(self, on: Widgets) -> None:
-        every = {*vars(on).values(), self.timer, self.window}
+        every = {*vars(on).values(), self.timer, self.window, self.lying}
         quiet: Any = {"outputs": every, "show_progress": "hidden", "api_visibility": "private"}
         self.blocks.load(self.arrive, [], **quiet)
         on.person.input(self.choose, [on.person], **quiet)
         on.new.submit(self.create, [on.new], **quiet)
         gr.on([on.message.submit, on.send.click], self.say, [on.person, on.message, on.answers], **quiet)
         gr.on([on.reset.click, on.chat.clear], self.reset, [on.person], **quiet)
-        on.delete.click(self.forget, [on.person], **quiet)
+        on.delete.click(self.forget, [on.person, self.lying], **quiet)
+        on.file.change(self.drop, [on.file, self.lying], **quiet)
         on.teach.click(self.teach, [on.person, on.lines, on.file], **quiet)
         on.forget.click(lambda: gr.Row(visible=True), [], on.sure, api_visibility="private")
         on.keep.click(lambda: gr.Row(visible=False), [], on.sure, api_visibility="private")
@@ -157,10 +160,19 @@ class Page:
         news = _html([f"the conversation begins anew; it had {counted(had, 'message')}"])
         return {on.chat: [], on.two: gr.Row(visible=False), on.news: news}
 
+    def drop(self, file: str | None, before: str) -> Shown:
+        """A file was dropped, or taken away; the one that lay there goes."""
+        if file != before:
+            _delete(before)
+        return {self.lying: file or ""}
+
     @in_words
-    def forget(self, name: str, request: gr.Request) -> Shown:
+    def forget(self, name: str, lying: str, request: gr.Request) -> Shown:
+        """Also what was going to be taught."""
         self._stop(request)
-        return self._nobody(str(self.session.forget(name)))
+        gone = self.session.forget(name)
+        _delete(lying)
+        return {self.widgets.lines: "", self.widgets.file: None, **self._nobody(str(gone))}
 
     def show(self, mistake: UserError) -> Shown:
         gr.Warning(escape(str(mistake)), duration=None)  # unlike gr.Error it covers nothing
@@ -197,6 +209,11 @@ class Page:
             on.export: gr.Button(link=f"export?person={quote(name or '', safe='')}", interactive=adapted),
             self.timer: gr.Timer(active=learning),
         }
+
+
+def _delete(file: str) -> None:
+    if file:
+        Path(file).unlink(missing_ok=True)
 
 
 def _dropped(file: Path) -> tuple[list[Example], list[str]]:

@@ -92,7 +92,8 @@ class Colours:
 
         for teaching in [teaching for teaching in self.teachings if teaching.ended]:
             self.teachings.remove(teaching)
-            self.console.print(told(teaching), style="dim", markup=False)
+            if teaching.state != "replaced":  # whoever replaced it knows
+                self.say(told(teaching))
         try:
             with patch_stdout():
                 return str(self.prompt.prompt(prompt, bottom_toolbar=self._bottom))
@@ -119,7 +120,7 @@ class Colours:
         texts = ["", ""]
 
         def table() -> Table:
-            shown = Table(*(Column(Text(name)) for name in names), expand=True)
+            shown = Table(*(Column(Text(name), ratio=1) for name in names), expand=True)
             shown.add_row(*map(Text, texts))
             return shown
 
@@ -130,7 +131,8 @@ class Colours:
 
     def taught(self, teaching: Teaching) -> None:
         self.teachings.append(teaching)
-        self.say(f"{told(teaching)}; go on talking, the line at the bottom tells how far it is")
+        lines = counted(teaching.examples, "line")
+        self.say(f"learning {teaching.person} from {lines}; go on talking, the line at the bottom tells how far it is")
 
     def _bottom(self) -> str | None:
         return "; ".join(map(told, self.teachings)) or None

@@ -89,7 +89,8 @@ class Terminal:
         """NAME talk with another person; a new one is created"""
         person = self.session.open(rest)
         self.name = person.name
-        known = f"was taught {counted(person.lines, 'line')}" if person.lines else "is new: /teach them some lines"
+        new = "is new: /teach LINE teaches a line of theirs, /help tells the rest"
+        known = f"was taught {counted(person.lines, 'line')}" if person.lines else new
         self.screen.say(f"{person.name} {known}")
         teaching = self.session.teaching(person.name)
         if teaching and not teaching.ended:

@@ -222,6 +222,31 @@ def test_long_texts_are_cut_and_still_end(name: str, open_backbone) -> None:
     assert int(batch.inputs["input_ids"][0, -1]) == eos
 
 
+@pytest.mark.parametrize("side", ["source", "target"])
+@everyone
+def test_cut_is_what_has_more_pieces_by_the_tokenizers_own_count(name: str, side: str, open_backbone) -> None:
+    """More than the second shortest text has, codes and marks among them."""
+    backbone, rows = open_backbone(name), prompts(name)
+    counts = [len(by_tokenizer(backbone, row)[side == "target"]) for row in rows]
+    room = sorted(counts)[1]
+    found = open_backbone(name, max_length=room).cut(rows, side, max_new_tokens=99)
+    assert found == [count > room for count in counts]
+    assert set(found) == {True, False}
+
+
+def test_cut_by_hand(open_backbone) -> None:
+    """A piece is a byte, and one ends the text; what is written takes no room from what is read."""
+    backbone = open_backbone("byt5", max_length=8)
+    rows = [
+        Prompt("1234567", "12345678"),
+        Prompt("12345678", "1234567"),
+        Prompt("äö1ü", "äöüß"),
+        Prompt("", ""),
+    ]
+    assert backbone.cut(rows) == backbone.cut(rows, max_new_tokens=5) == [False, True, False, False]
+    assert backbone.cut(rows, "target") == [True, False, True, False]
+
+
 @everyone
 def test_nothing_is_longer_than_the_model_has_positions(name: str, open_backbone) -> None:
     backbone = open_backbone(name, max_length=512)

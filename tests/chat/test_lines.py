@@ -21,7 +21,7 @@ def test_a_line_alone_and_a_line_with_what_it_answers() -> None:
         Example("How are you?", "Fine => very"),
         Example("Hello", "Ahoy"),
         Example(NOTHING_SAID, "spaced"),
-        Example(NOTHING_SAID, "=> odd"),
+        Example(NOTHING_SAID, "odd"),
     ]
 
 
@@ -30,6 +30,7 @@ def test_a_line_alone_and_a_line_with_what_it_answers() -> None:
     [
         ("", "there is no line to learn"),
         (" \n\t\n", "there is no line to learn"),
+        ("=>\n => ", "there is no line to learn"),
         ("ok\nHello => \n", "line 2 says nothing after"),
         ("x" * 2001, "line 1 has more than 2,000 characters"),
     ],

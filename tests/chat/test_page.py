@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -127,6 +128,10 @@ class Window:
         self.field("Message").fill(message)
         self.field("Message").press("Enter")
 
+    def drop(self, file: Path) -> None:
+        self.page.locator("input[type=file]").set_input_files(file)
+        self.page.locator("#file").get_by_role("link").wait_for()  # of what has arrived
+
     def hears(self, news: str) -> str:
         status = self.page.get_by_role("status").filter(has_text=news)
         status.wait_for()
@@ -240,15 +245,12 @@ def test_a_file_is_dropped_and_read_and_gone(
     adapted = said(session, "Anna")
     with window(browser, url) as here:
         here.create("Anna")
-        file = here.page.locator("input[type=file]")
-        file.set_input_files(tmp_path / "bad.jsonl")
-        here.page.locator("#file").get_by_role("link").wait_for()  # of what has arrived
+        here.drop(tmp_path / "bad.jsonl")
         here.press("Teach")
         here.page.get_by_test_id("toast-body").filter(has_text="bad.jsonl has no line to learn: line 1").wait_for()
         here.page.locator("#file").get_by_role("link").wait_for(state="hidden")
         assert list(aside.rglob("bad.jsonl")) == []
-        file.set_input_files(tmp_path / "lines.txt")
-        here.page.locator("#file").get_by_role("link").wait_for()
+        here.drop(tmp_path / "lines.txt")
         here.field("Lines of theirs").fill("What do you say? =>")
         here.press("Teach")
         here.page.get_by_test_id("toast-body").filter(has_text="says nothing after what it should answer").wait_for()
@@ -259,6 +261,45 @@ def test_a_file_is_dropped_and_read_and_gone(
         here.say(MESSAGE)
         here.reads(here.answer, adapted)
         assert list(aside.rglob("lines.txt")) == []
+
+
+def test_a_file_that_nobody_teaches_does_not_stay(run: Path, tmp_path: Path, browser: Any) -> None:
+    """Taken away, dropped for somebody who is forgotten, in a window that is closed: there Gradio's variable makes an hour
+    a second."""
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    for name in ("one", "two", "three"):
+        (tmp_path / f"{name}.txt").write_text(f"{name}\n", encoding="utf-8")
+
+    def lie_there(*wanted: str) -> None:
+        """In the folder of the server; at least soon."""
+        end = time.monotonic() + SECONDS
+        while (found := [path.name for path in aside.rglob("*.txt")]) != [*wanted]:
+            assert time.monotonic() < end, found
+            here.page.wait_for_timeout(100)
+
+    served_there = served(run, tmp_path / "people", TMPDIR=str(aside), GRADIO_IS_E2E_TEST="1")
+    with served_there as (url, _), window(browser, url) as here:
+        here.create("Anna")
+        here.drop(tmp_path / "one.txt")
+        lie_there("one.txt")
+        here.press("Clear")
+        lie_there()
+        here.drop(tmp_path / "two.txt")
+        lie_there("two.txt")
+        here.field("Lines of theirs").fill("Arr!")
+        here.press("Forget")
+        here.press("Delete for ever")
+        here.hears("forgot Anna")
+        lie_there()
+        here.create("Anna")
+        assert here.page.locator("#file").get_by_role("link").count() == 0
+        assert here.field("Lines of theirs").input_value() == ""
+        with window(browser, url) as there:
+            there.choose("Anna")
+            there.drop(tmp_path / "three.txt")
+            lie_there("three.txt")
+        lie_there()
 
 
 def test_what_was_said_in_a_closed_window_is_forgotten(run: Path, tmp_path: Path, browser: Any) -> None:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import pytest
 
 from metanlp.chat.screens import Colours, Lines
+from metanlp.chat.teaching import State, Teaching
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,19 @@ def test_a_name_is_no_markup(coloured: tuple[Colours, Callable[[], str]]) -> Non
     screen.side_by_side(("not adapted", "[red]x"), iter([("[bold]a", "[/]")]))
     answers = shown()
     assert all(text in answers for text in ("[red]x", "[bold]a", "[/]"))
+
+
+def test_a_teaching_that_others_replace_ends_in_silence(coloured: tuple[Colours, Callable[[], str]]) -> None:
+    """Nothing of it is lost: the next one learns its lines too, and says from how many it does. Or all was forgotten."""
+    screen, shown = coloured
+    teachings = [Teaching("Anna", examples) for examples in (1, 2)]
+    ends: list[State] = ["replaced", "ready"]
+    for teaching, end in zip(teachings, ends, strict=True):
+        screen.taught(teaching)
+        teaching.end(end)
+    assert screen.ask("> ") is None
+    on = "go on talking, the line at the bottom tells how far it is"
+    assert " ".join(shown().split()) == (
+        f"learning Anna from 1 line; {on} learning Anna from 2 lines; {on} "
+        "Anna has learnt 2 lines in 0.0 s, and answers with that from now on"
+    )

@@ -32,7 +32,7 @@ def test_a_script_teaches_asks_and_forgets(talker: Path, tmp_path: Path) -> None
     told = chat(
         talker, "hello", "/reset", f"/teach {lines}", "/both hello", "/quit", "hello", person="Anna", people=people
     )
-    assert told[0] == "Anna is new: /teach them some lines"
+    assert told[0] == "Anna is new: /teach LINE teaches a line of theirs, /help tells the rest"
     plain = told[1].removeprefix("Anna: ")
     assert told[2] == "the conversation begins anew; it had 2 messages"
     assert re.fullmatch(r"Anna has learnt 2 lines in \d+\.\d s, and answers with that from now on", told[3])
@@ -47,7 +47,11 @@ def test_a_script_teaches_asks_and_forgets(talker: Path, tmp_path: Path) -> None
     assert (tmp_path / "out" / "adapter_config.json").is_file()
     assert again[5].startswith("forgot Anna: deleted 2 lines, an adapter of")
     gone = chat(talker, "/who", "/person Anna", "hello", people=people)
-    assert gone[1:] == ["there is nobody yet: /person NAME", "Anna is new: /teach them some lines", f"Anna: {plain}"]
+    assert gone[1:] == [
+        "there is nobody yet: /person NAME",
+        "Anna is new: /teach LINE teaches a line of theirs, /help tells the rest",
+        f"Anna: {plain}",
+    ]
 
 
 def test_lines_typed_one_after_another_until_an_empty_one(talker: Path, tmp_path: Path) -> None:
