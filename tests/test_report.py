@@ -142,6 +142,13 @@ signature: chrF|version:0
     assert tables(make_results(), "chrF") == expected
 
 
+def test_a_pair_that_no_column_compares_has_no_lines_there() -> None:
+    results = make_results()
+    results.comparisons[:] = [each for each in results.comparisons if not each.shots]
+    below = tables(results, "chrF").split("adapted meta")[1]
+    assert [line for line in below.splitlines() if line][1:2] == ["meta - joint, zero-shot: -10.0 [-0.3, 2.6], p = .12"]
+
+
 def labels(text: str) -> list[str]:
     return [line[:16].rstrip() for line in text.splitlines() if line.startswith(("zero-shot", "adapted"))]
 

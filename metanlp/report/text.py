@@ -49,7 +49,7 @@ def _body(summary: Summary) -> list[str]:
         groups.append(
             [(head, [""] * len(heads)), *((line.label, [value(row) for row in line.cells]) for line in summary.common)]
         )
-    for versus in summary.versus:
+    for versus in (versus for versus in summary.versus if any(versus.cells)):
         groups.append(
             [
                 (versus.label, [difference(each) for each in versus.cells]),
