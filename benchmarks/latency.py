@@ -29,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -239,6 +240,8 @@ def main() -> None:
     from transformers.utils import logging
 
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    logging.set_verbosity_error()  # of what `from_pretrained` does not find in the folder, as a pooler that nobody uses
     logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
         latency = Latency(asked, Path(folder))
