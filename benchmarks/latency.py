@@ -70,11 +70,12 @@ def require_same_texts(latency: Latency, sides: Sides) -> None:
 
 
 def added_memory(latency: Latency, work: str, side: str) -> float:
-    """MB that a side adds at its peak to what is there before it."""
+    """MB that a side adds at its peak to what is there after a first time, when all weights have been read."""
     from measuring import memory
 
     latency.texts = sorted(latency.texts, key=len)[-2 * latency.asked.rows :]
     run = getattr(latency, work)()[side]
+    run()
     gc.collect()
     before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
