@@ -155,8 +155,11 @@ class Learner:
 
     @contextmanager
     def using(self, weights: Weights) -> Iterator[nn.Module]:
-        """The model with these weights, for generation (no gradients, no dropout)."""
-        with self.holding(weights) as model, self._autocast():
+        """The model with these weights, for generation (no gradients, no dropout).
+
+        Weights that passes round are rounded once, in the first of them.
+        """
+        with self.holding(weights) as model, self._rounding_once(), self._autocast():
             yield model
 
     @contextmanager
@@ -178,6 +181,19 @@ class Learner:
         with _dropout_seeded(batch.seed if self.model.training else None, self.device), self._autocast():
             logits = self.model(**batch.inputs, use_cache=False).logits
         return _cross_entropy(logits, batch.labels, self.label_smoothing if self.model.training else 0.0)
+
+    @contextmanager
+    def _rounding_once(self) -> Iterator[None]:
+        """Autocast keeps the casts of weights that want gradients; it would cast frozen ones again in every pass."""
+        rounded = self.model.parameters() if self.precision == "bf16" else []
+        frozen = [weight for weight in rounded if weight.dtype == torch.float32 and not weight.requires_grad]
+        try:
+            for weight in frozen:
+                weight.requires_grad_(True)
+            yield
+        finally:
+            for weight in frozen:
+                weight.requires_grad_(False)
 
     def _autocast(self) -> torch.autocast | nullcontext[None]:
         """Opened around each forward pass: a longer one would serve casts of weights that have changed since."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from makers import make_batch, make_t5, plain_loss, stacked, task_of, task_part
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from metanlp.algorithms.fomaml import FOMAML
 from metanlp.batch import IGNORED, EncodedEpisodes
@@ -273,6 +275,36 @@ def test_bf16_serves_no_stale_casts(make) -> None:
     wanted, wanted_grads = fresh.losses_and_grads(own(buffers), batch)
     assert torch.equal(second, wanted)
     assert_close(second_grads, wanted_grads, rtol=0, atol=0)
+
+
+class Casts(TorchDispatchMode):
+    """The shapes that have been cast to bf16 meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._to_copy.default and kwargs["dtype"] == torch.bfloat16:
+            self.shapes.append(tuple(args[0].shape))
+        return function(*args, **(kwargs or {}))
+
+
+def test_generating_casts_a_frozen_weight_once() -> None:
+    learner, fresh = (lora_learner(dtype=torch.float32, precision="bf16") for _ in range(2))
+    batch = make_batch(rows=2)
+    frozen = {name for name, weight in learner.model.named_parameters() if not weight.requires_grad}
+    wanted = Counter(tuple(weight.shape) for name, weight in learner.model.named_parameters() if "wi" in name)
+    first, second = learner.spread(1), different_weights(learner, 1)
+    for weights in (first, second):
+        with Casts() as casts, learner.using(weights) as model:
+            one, other = (model(**batch.inputs).logits for _ in range(2))
+        assert {shape: casts.shapes.count(shape) for shape in wanted} == wanted
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+        assert not one.requires_grad
+        assert {name for name, weight in learner.model.named_parameters() if not weight.requires_grad} == frozen
+    with fresh.using(second) as model:
+        assert torch.equal(other, model(**batch.inputs).logits)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
