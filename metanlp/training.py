@@ -77,8 +77,8 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
     stack = train.tasks_per_stack or (1 if alone else math.ceil(train.meta_batch / accelerator.num_processes))
     rank, ranks, main = accelerator.process_index, accelerator.num_processes, accelerator.is_main_process
     encode = lambda episodes: encode_episodes(  # noqa: E731
-        run.recipe.task, parts.backbone, episodes, algorithm.inner_steps, seed
-    ).to(learner.device)
+        run.recipe.task, parts.backbone, episodes, algorithm.inner_steps, seed, learner.device
+    )
     if algorithm.adapts and state["step"] == 0:
         check_adapting(learner, algorithm, encode([sampler[0]]))
     log = (
