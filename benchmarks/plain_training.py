@@ -52,7 +52,6 @@ def train_plainly(
         train_sampling_strategy="sequential",  # the order is random already, behind the rows that warm up
         learning_rate=train.learning_rate,
         label_smoothing_factor=recipe.label_smoothing,
-        gradient_checkpointing=recipe.gradient_checkpointing,
         bf16=recipe.precision == "bf16",
         use_cpu=not torch.cuda.is_available(),
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -77,7 +76,11 @@ def plain_model(run: Run) -> tuple[Any, Any]:
         return backbone.model, backbone
     from peft import PeftModel
 
+    from metanlp.run import save_memory
+
     backbone = run.recipe.backbone.open(run.base)
+    if run.recipe.gradient_checkpointing:
+        save_memory(backbone.model)
     return PeftModel.from_pretrained(backbone.model, run.model, is_trainable=True), backbone
 
 
