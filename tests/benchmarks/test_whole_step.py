@@ -102,7 +102,7 @@ def test_pieces_of_a_batch_with_a_decoder() -> None:
 def test_a_causal_models_rows_count_alike_on_both_sides(tmp_path: Path) -> None:
     from transformers import DataCollatorForSeq2Seq
 
-    backbone = Causal(model="", max_length=40).open(str(save_causal("llama", tmp_path)))
+    backbone = Causal(model="", max_length=200).open(str(save_causal("llama", tmp_path)))
     prompts = [Prompt("a", "well, hello", turns=("hi there",)), Prompt("b", "no", turns=("you", "me", "who is it"))]
     rows = [plain_training.row_of(backbone, prompt) for prompt in prompts]
     lengths = [len(row["input_ids"]) - 1 for row in rows]  # the last piece is written, not read
