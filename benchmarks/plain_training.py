@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from watching import PASSES, Lap, Now, Watch
+from machine import Now
+from watching import PASSES, Lap, Watch
 
 if TYPE_CHECKING:
     from metanlp.data.types import Episode, Prompt

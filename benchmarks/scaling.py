@@ -80,7 +80,9 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as of `metanlp train`")
     parser.add_argument("--steps", type=int, default=3, help="outer steps of a block; default 3")
     parser.add_argument("--blocks", type=int, default=3, help="default 3")
-    parser.add_argument("--stacks", type=int, help="stacks of a GPU in a step, on paper; by default those of one process")
+    parser.add_argument(
+        "--stacks", type=int, help="stacks of a GPU in a step, on paper; by default those of one process"
+    )
     parser.add_argument("--faster", type=float, default=1.0, help="passes of a GPU beside those measured; default 1")
     parser.add_argument("--inside", type=float, default=300.0, help="GB/s between GPUs of a machine; default 300")
     parser.add_argument("--between", type=float, default=25.0, help="GB/s between machines; default 25")
@@ -139,7 +141,8 @@ def train(recipe: Recipe, place: Path, stage: str) -> None:
     """One rank: trains the stage and writes its laps beside it."""
     import torch
     from accelerate import Accelerator
-    from watching import wall_clock, watching
+    from machine import wall_clock
+    from watching import watching
 
     from metanlp.run import Run
     from metanlp.training import train_stage
@@ -151,7 +154,13 @@ def train(recipe: Recipe, place: Path, stage: str) -> None:
         train_stage(run, accelerator, [])
     _, *laps, _ = watch.laps
     told = [
-        {"seconds": lap.seconds, "stacks": lap.stacks, "tasks": list(map(len, lap.episodes)), "bytes": lap.bytes, "real": lap.real}
+        {
+            "seconds": lap.seconds,
+            "stacks": lap.stacks,
+            "tasks": list(map(len, lap.episodes)),
+            "bytes": lap.bytes,
+            "real": lap.real,
+        }
         for lap in laps
     ]
     (place / f"{stage}-{accelerator.process_index}.json").write_text(json.dumps(told))
@@ -205,10 +214,12 @@ def table(blocks: Sequence[dict[str, Any]], found: Measured, paper: Sequence[dic
         lines.append(f"{count:<12}{step:>10.3f}{total / step:>10,.0f}" + "".join(f"{share:>10.1%}" for share in shares))
     ratios = [sum(map(seconds_of, block["1"][0])) / sum(map(seconds_of, block["2"][0])) for block in blocks]
     spread = stdev(found.stacks) / fmean(found.stacks) if len(found.stacks) > 1 else 0.0
+    low, high = min(ratios), max(ratios)
     lines += [
-        f"2 processes are {median(ratios):.2f} times as fast as 1 [{min(ratios):.2f}, {max(ratios):.2f}]; wanted: {WANTED} or more",
+        f"2 processes are {median(ratios):.2f} times as fast as 1 [{low:.2f}, {high:.2f}]; wanted: {WANTED} or more",
         f"a step reduces {found.bytes:,} bytes, once",
-        f"a stack takes {fmean(found.stacks):.3f} s +/- {spread:.0%}; a process has {found.per_process} in a step, of {found.tasks} episodes",
+        f"a stack, of {found.tasks} episodes, takes {fmean(found.stacks):.3f} s +/- {spread:.0%}; a process has "
+        f"{found.per_process} in a step",
         "",
         "on paper, ms a step:",
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -11,6 +10,8 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from machine import Now
+
 if TYPE_CHECKING:
     from metanlp.batch import Batch
     from metanlp.config.recipe import Recipe
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 PASSES, REST = "forward and backward", "outer step"
 SECTIONS = (PASSES, "inner steps", "drawing", "encoding", "reducing", REST)
-Now = Callable[[], float]
 
 
 @dataclass
@@ -71,22 +71,6 @@ class Watch:
         moment = self.now()
         self.lap.seconds[self._inside[-1]] += moment - self._since
         self._since = moment
-
-
-def wall_clock() -> float:
-    """Seconds by the clock on the wall, once a GPU has done what it was given."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def fair_clock() -> Now:
-    """The wall's where a GPU works, else this process's CPU time, of which other processes take nothing."""
-    import torch
-
-    return wall_clock if torch.cuda.is_available() else time.process_time
 
 
 @contextmanager
@@ -170,7 +154,9 @@ def pieces_of(batch: Batch) -> tuple[int, int]:
             real += int(part.inputs["attention_mask"].sum()) + int((part.labels != IGNORED).sum())
             pieces += part.labels.numel()
         else:
-            real += int((part.inputs["logits_to_keep"].max(1).values + 1).sum())  # up to where its last piece is predicted
+            real += int(
+                (part.inputs["logits_to_keep"].max(1).values + 1).sum()
+            )  # up to where its last piece is predicted
     return real, pieces
 
 

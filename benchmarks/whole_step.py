@@ -50,12 +50,19 @@ def main() -> None:
     parser.add_argument("--stage", help="which stage; by default the last")
     parser.add_argument("--steps", type=int, default=3, help="outer steps of a block; default 3")
     parser.add_argument("--blocks", type=int, default=3, help="default 3")
-    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"], help="default both")
+    parser.add_argument(
+        "--precision", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"], help="default both"
+    )
     parser.add_argument("--threads", type=int, default=1, help="default 1")
     parser.add_argument("--json", type=Path, help="keep the numbers here")
     asked = parser.parse_intermixed_args()
     rows = [measure(asked, precision) for precision in asked.precision]
-    facts = {"recipe": asked.recipe, "overrides": asked.overrides, "machine": platform.machine(), "threads": asked.threads}
+    facts = {
+        "recipe": asked.recipe,
+        "overrides": asked.overrides,
+        "machine": platform.machine(),
+        "threads": asked.threads,
+    }
     print(table(rows))
     if asked.json:
         asked.json.write_text(json.dumps(facts | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
@@ -65,7 +72,7 @@ def measure(asked: argparse.Namespace, precision: str) -> dict[str, Any]:
     """The blocks of one precision, and the machine's ceiling beside them."""
     import torch
     from accelerate import Accelerator
-    from machine import ceilings
+    from machine import ceilings, fair_clock
     from transformers.utils import logging
     from watching import steps_of
 
@@ -77,7 +84,7 @@ def measure(asked: argparse.Namespace, precision: str) -> dict[str, Any]:
     logging.disable_progress_bar()
     recipe = load_recipe(asked.recipe, *asked.overrides, f"precision={precision}")
     recipe = steps_of(recipe, asked.stage or recipe.result, asked.steps, asked.blocks)
-    most, blocks = ceilings(), []
+    most, blocks = ceilings(fair_clock()), []
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(recipe, Path(folder) / "run")
         for stage in recipe.stages:
@@ -89,8 +96,9 @@ def measure(asked: argparse.Namespace, precision: str) -> dict[str, Any]:
 
 def of_a_block(run: Run, accelerator: Accelerator, folder: Path) -> dict[str, Any]:
     """Both sides on the same texts."""
+    from machine import fair_clock
     from plain_training import train_plainly
-    from watching import fair_clock, watching
+    from watching import watching
 
     from metanlp.training import train_stage
 
@@ -159,9 +167,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         reached = median(of_the_ceiling(row, block) for block in blocks)
         outside = median(1 - share(block["meta"], PASSES) for block in blocks)
         padded = median(padding(block["meta"]) for block in blocks)
+        low, high = min(ratios), max(ratios)
         lines += [
             "",
-            f"{name}: {median(ratios):.2f} of Trainer's pieces a second [{min(ratios):.2f}, {max(ratios):.2f}]; wanted: {RATIO} or more",
+            f"{name}: {median(ratios):.2f} of Trainer's pieces a second [{low:.2f}, {high:.2f}]; wanted: {RATIO} or more",
             f"{name}: {padded:.1%} of the pieces are padding; wanted: at most {PADDING:.0%}",
             f"{name}: {outside:.1%} of the time is outside forward and backward; wanted: at most {OVERHEAD:.0%}",
             f"{name}: {reached:.0%} of the ceiling, {row['ceiling'][name]:.0f} GFLOP/s",

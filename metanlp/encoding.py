@@ -79,9 +79,7 @@ def encode_episodes(
     return EncodedEpisodes(support, last).to(device)
 
 
-def encode_in_parts(
-    backbone: Backbone, prompts: Sequence[Sequence[Prompt]], seed: int, pass_costs: float
-) -> Batch:
+def encode_in_parts(backbone: Backbone, prompts: Sequence[Sequence[Prompt]], seed: int, pass_costs: float) -> Batch:
     """A batch whose rows stand in parts of like length, so that little of it is padding: the loss is that of one part.
 
     A part more pays where it saves more characters of padding than `pass_costs`.

@@ -64,6 +64,8 @@ def test_every_task_has_the_same_rows_in_a_part_and_each_row_once() -> None:
     assert backbone.asked == [[["b", "bb"], ["c", "cc"]], [["a" * 40], ["d" * 50]]]
     assert [part.labels.shape[0] for part in batch.parts] == [4, 2]
     seeds = [part.seed for part in batch.parts]
-    assert seeds[0] == 5 and len(set(seeds)) == 2  # parts drop other activations
+    assert seeds[0] == 5
+    assert len(set(seeds)) == 2  # parts drop other activations
     whole = encode_in_parts(Recording(), [[Prompt(text) for text in task] for task in tasks], 5, math.inf)
-    assert whole.examples == batch.examples == 6 and not whole.others
+    assert whole.examples == batch.examples == 6
+    assert not whole.others

@@ -59,7 +59,8 @@ def test_one_process_and_two_do_the_same_work(
     (block,) = scaling.measure(recipe)
     ((alone,),) = block["1"]
     (first,), (second,) = block["2"]
-    assert alone["tasks"] == [1, 1, 1, 1] and first["tasks"] == second["tasks"] == [1, 1]
+    assert alone["tasks"] == [1, 1, 1, 1]
+    assert first["tasks"] == second["tasks"] == [1, 1]
     assert alone["real"] == first["real"] + second["real"]
     assert alone["bytes"] == first["bytes"] == second["bytes"]
     text = scaling.table([block], scaling.measured(recipe, [block]), [scaling.on_paper(MEASURED, LINKS, 1, 2)])
