@@ -154,15 +154,19 @@ def pieces_of(batch: Batch) -> tuple[int, int]:
             real += int(part.inputs["attention_mask"].sum()) + int((part.labels != IGNORED).sum())
             pieces += part.labels.numel()
         else:
-            real += int(
-                (part.inputs["logits_to_keep"].max(1).values + 1).sum()
-            )  # up to where its last piece is predicted
+            last = part.inputs["logits_to_keep"].max(1).values  # where the last piece of a reply is predicted
+            real += int((last + 1).sum())
     return real, pieces
 
 
 def steps_of(recipe: Recipe, stage: str, steps: int, blocks: int = 1) -> Recipe:
     """The recipe with that stage alone, from the backbone's own weights, over and over: each time a step to warm up and
     `steps` more, without what is done once in a while."""
+    from metanlp.errors import UserError, did_you_mean
+
+    if stage not in recipe.stages:
+        hint = did_you_mean(stage, recipe.stages)
+        raise UserError(f"the recipe has no stage {stage!r}{hint}; its stages are {', '.join(recipe.stages)}")
     own = recipe.stages[stage]
     train = own.train.model_copy(update={"steps": steps + 1, "validate_every": 0, "save_every": steps + 2})
     one = own.model_copy(update={"after": None, "train": train})

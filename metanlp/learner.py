@@ -111,7 +111,7 @@ class Learner:
         """The losses as in `losses_and_grads`, and the weights that `move` makes of some weights and their gradients.
 
         In a large model a large weight moves as soon as its gradient is whole, while both are still in the processor's
-        cache, and the gradient goes: there is never a second set of full weights.
+        cache, and the gradient goes: there is never a second set of full weights, unless the batch comes in parts.
         """
         self._train(True)
         moved: Weights = {}
