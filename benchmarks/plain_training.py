@@ -82,6 +82,7 @@ def plain_model(run: Run) -> tuple[Any, Any]:
     backbone = run.recipe.backbone.open(run.base)
     if run.recipe.gradient_checkpointing:
         save_memory(backbone.model)
+    backbone.model.is_quantized = False  # out of a GGUF file it is whole again, but Trainer would refuse it
     return PeftModel.from_pretrained(backbone.model, run.model, is_trainable=True), backbone
 
 

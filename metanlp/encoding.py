@@ -16,7 +16,7 @@ from metanlp.config.recipe import Adapting
 from metanlp.data.seeds import Draws, Shuffle, seed_of
 from metanlp.data.types import Episode, Example, Prompt
 
-PASS_COSTS = 300.0  # characters of padding that take a CPU as long as a pass more
+PASS_COSTS = {"fp32": 300.0, "bf16": 1000.0}  # characters of padding that take a CPU as long as a pass more
 Row = TypeVar("Row")
 
 
@@ -56,13 +56,12 @@ def encode_episodes(
     episodes: Sequence[Episode],
     inner_steps: int,
     seed: int,
-    device: torch.device,
+    pass_costs: float,
 ) -> EncodedEpisodes:
     """A stack of episodes of equal shape. The support is dealt out over `inner_steps` batches of fresh examples.
 
-    On a CPU batches come in parts of like length; elsewhere a pass more takes longer than padding.
+    Batches come in parts as in `encode_in_parts`.
     """
-    pass_costs = PASS_COSTS if device.type == "cpu" else math.inf
     key = episodes[0].index  # a stack is the same stack in any number of processes
     rows = len(episodes[0].support) // inner_steps
     support = [
@@ -76,7 +75,12 @@ def encode_episodes(
     ]
     query = [prompts_of(family, episode, episode.query) for episode in episodes]
     last = encode_in_parts(backbone, query, seed_of(seed, "dropout", key, "query"), pass_costs)
-    return EncodedEpisodes(support, last).to(device)
+    return EncodedEpisodes(support, last)
+
+
+def pass_costs_of(device: torch.device, precision: str) -> float:
+    """How many characters of padding take as long as a pass more; other devices than a CPU mind padding little."""
+    return PASS_COSTS[precision] if device.type == "cpu" else math.inf
 
 
 def encode_in_parts(backbone: Backbone, prompts: Sequence[Sequence[Prompt]], seed: int, pass_costs: float) -> Batch:
