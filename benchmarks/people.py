@@ -24,9 +24,10 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from machine import ceilings
 
 if TYPE_CHECKING:
     from metanlp.config.recipe import Adapting
@@ -78,7 +79,7 @@ def measure(asked: argparse.Namespace, work: str, side: str) -> dict[str, Any]:
     if asked.threads:
         torch.set_num_threads(asked.threads)
     if work == "ceiling":
-        return {name: ceiling(getattr(torch, name)) for name in ("float32", "bfloat16")}
+        return ceilings()
     from transformers.utils import logging
 
     from metanlp.run import Run
@@ -103,14 +104,13 @@ def measure(asked: argparse.Namespace, work: str, side: str) -> dict[str, Any]:
         pieces = answer(run, parts, episodes, asked.new, together=side == SIDES[0])
         operations = 2 * weights * pieces
     seconds = time.perf_counter() - begun
-    precision = "bfloat16" if run.recipe.precision == "bf16" else "float32"
     return {
         "seconds": seconds,
         "pieces": pieces,
         "per_second": pieces / seconds,
         "MB": memory() - before,
         "gflops": operations / seconds / 1e9,
-        "precision": precision,
+        "precision": run.recipe.precision,
         "examples": sum(len(episode.support) for episode in episodes),
         "steps": adapting.steps,
     }
@@ -173,23 +173,6 @@ def answer(run: Run, parts: Parts, episodes: list[Episode], new: int, together: 
     return new * len(episodes)
 
 
-def ceiling(dtype: Any) -> float:
-    """GFLOP a second of a product of two matrices of 2,048 squared: the best of several."""
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    one, other = (torch.randn(2048, 2048, dtype=torch.float32).to(device, dtype) for _ in range(2))
-
-    def seconds(work: Callable[[], Any]) -> float:
-        begun = time.perf_counter()
-        work()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - begun
-
-    return 2 * 2048**3 / min(seconds(lambda: one @ other) for _ in range(12)) / 1e9
-
-
 def memory() -> float:
     """The most that this process has had, in MB: of a GPU where there is one."""
     import resource
@@ -217,7 +200,7 @@ def table(asked: argparse.Namespace, told: dict[str, Any]) -> str:
         f"one person: {one['examples']} lines of {DIALOGUES} dialogues in {one['steps']} steps took {one['seconds']:.1f} s; "
         f"wanted: {TARGET_SECONDS:.0f} s"
     )
-    lines.append(f"the ceiling: {most['float32']:.0f} GFLOP/s in fp32, {most['bfloat16']:.0f} in bf16")
+    lines.append(f"the ceiling: {most['fp32']:.0f} GFLOP/s in fp32, {most['bf16']:.0f} in bf16")
     return "\n".join(lines)
 
 

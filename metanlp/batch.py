@@ -16,21 +16,29 @@ class Batch:
     """Rows of `tasks` tasks, task after task, the same number of rows for each.
 
     `inputs` are the model's own arguments, each `(tasks * rows, length)`. `labels`, `(tasks * rows, target length)`, stand
-    where the logits that predict them stand; IGNORED carries no loss. `seed` fixes the dropout of this pass.
+    where the logits that predict them stand; IGNORED carries no loss. `seed` fixes the dropout of this pass. `others` are
+    further rows of the same tasks, of other lengths: a task's loss is over all of them.
     """
 
     inputs: dict[str, Tensor]
     labels: Tensor
     tasks: int
     seed: int | None = None
+    others: tuple[Batch, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Batch, ...]:
+        """Itself and the others: each is read by itself."""
+        return (self, *self.others)
 
     @property
     def examples(self) -> int:
-        return self.labels.shape[0]
+        return sum(part.labels.shape[0] for part in self.parts)
 
     def to(self, device: torch.device | str) -> Batch:
         inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
-        return replace(self, inputs=inputs, labels=self.labels.to(device, non_blocking=True))
+        others = tuple(other.to(device) for other in self.others)
+        return replace(self, inputs=inputs, labels=self.labels.to(device, non_blocking=True), others=others)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -14,6 +16,7 @@ from metanlp.config.recipe import Adapting
 from metanlp.data.seeds import Draws, Shuffle, seed_of
 from metanlp.data.types import Episode, Example, Prompt
 
+PASS_COSTS = {"fp32": 300.0, "bf16": 1000.0}  # characters of padding that take a CPU as long as a pass more
 Row = TypeVar("Row")
 
 
@@ -48,20 +51,71 @@ def prompts_of(family: TaskFamily, episode: Episode, examples: Sequence[Example]
 
 
 def encode_episodes(
-    family: TaskFamily, backbone: Backbone, episodes: Sequence[Episode], inner_steps: int, seed: int
+    family: TaskFamily,
+    backbone: Backbone,
+    episodes: Sequence[Episode],
+    inner_steps: int,
+    seed: int,
+    pass_costs: float,
 ) -> EncodedEpisodes:
-    """A stack of episodes of equal shape. The support is dealt out over `inner_steps` batches of fresh examples."""
+    """A stack of episodes of equal shape. The support is dealt out over `inner_steps` batches of fresh examples.
+
+    Batches come in parts as in `encode_in_parts`.
+    """
     key = episodes[0].index  # a stack is the same stack in any number of processes
     rows = len(episodes[0].support) // inner_steps
     support = [
-        backbone.encode(
+        encode_in_parts(
+            backbone,
             [prompts_of(family, episode, episode.support[step * rows : (step + 1) * rows]) for episode in episodes],
             seed_of(seed, "dropout", key, step),
+            pass_costs,
         )
         for step in range(inner_steps if rows else 0)
     ]
     query = [prompts_of(family, episode, episode.query) for episode in episodes]
-    return EncodedEpisodes(support, backbone.encode(query, seed_of(seed, "dropout", key, "query")))
+    last = encode_in_parts(backbone, query, seed_of(seed, "dropout", key, "query"), pass_costs)
+    return EncodedEpisodes(support, last)
+
+
+def pass_costs_of(device: torch.device, precision: str) -> float:
+    """How many characters of padding take as long as a pass more; other devices than a CPU mind padding little."""
+    return PASS_COSTS[precision] if device.type == "cpu" else math.inf
+
+
+def encode_in_parts(backbone: Backbone, prompts: Sequence[Sequence[Prompt]], seed: int, pass_costs: float) -> Batch:
+    """A batch whose rows stand in parts of like length, so that little of it is padding: the loss is that of one part.
+
+    A part more pays where it saves more characters of padding than `pass_costs`.
+    """
+    ordered = [sorted(task, key=lambda prompt: len(prompt.input) + len(prompt.output)) for task in prompts]
+    sizes = [
+        (max(len(prompt.input) for prompt in rank), max(len(prompt.output) for prompt in rank))
+        for rank in zip(*ordered, strict=True)
+    ]  # (rows, 2), over the tasks
+    cuts = [0, *cheapest_cuts(sizes, pass_costs / len(prompts)), len(sizes)]
+    first, *others = [
+        backbone.encode([task[start:end] for task in ordered], seed_of(seed, "part", start) if start else seed)
+        for start, end in pairwise(cuts)
+    ]
+    return replace(first, others=tuple(others))
+
+
+def cheapest_cuts(sizes: Sequence[tuple[int, int]], part_costs: float) -> list[int]:
+    """Where to cut rows that have been put in order, so that the parts cost least: each `part_costs`, and for each of its
+    rows the longest of either side."""
+    best: list[tuple[float, list[int]]] = [(0.0, [])]  # of the first rows, as many as stand before it
+    for end in range(1, len(sizes) + 1):
+        ways = []
+        longest = (0, 0)
+        for start in reversed(range(end)):
+            longest = max(longest[0], sizes[start][0]), max(longest[1], sizes[start][1])
+            costs, cuts = best[start]
+            if start:
+                costs, cuts = costs + part_costs, [*cuts, start]
+            ways.append((costs + (end - start) * sum(longest), cuts))
+        best.append(min(ways))
+    return best[-1][1]
 
 
 def filled(rows: Sequence[Row], count: int) -> list[Row]:

@@ -114,7 +114,7 @@ class Learner:
         """The losses as in `losses_and_grads`, and the weights that `move` makes of some weights and their gradients.
 
         In a large model a large weight moves as soon as its gradient is whole, while both are still in the processor's
-        cache, and the gradient goes: there is never a second set of full weights.
+        cache, and the gradient goes: there is never a second set of full weights, unless the batch comes in parts.
         """
         self._train(True)
         moved: Weights = {}
@@ -174,8 +174,9 @@ class Learner:
             self._busy = False
 
     def _losses(self, batch: Batch) -> Tensor:
-        pieces = (batch.labels != IGNORED).view(batch.tasks, -1).sum(1)
-        return self._piece_losses(batch).view(batch.tasks, -1).sum(1) / pieces.clamp(min=1)
+        sums = [self._piece_losses(part).view(batch.tasks, -1).sum(1) for part in batch.parts]
+        pieces = [(part.labels != IGNORED).view(batch.tasks, -1).sum(1) for part in batch.parts]
+        return torch.stack(sums).sum(0) / torch.stack(pieces).sum(0).clamp(min=1)
 
     def _piece_losses(self, batch: Batch) -> Tensor:
         with _dropout_seeded(batch.seed if self.model.training else None, self.device), self._autocast():

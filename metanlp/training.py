@@ -20,7 +20,7 @@ from metanlp.checkpoint import latest_checkpoint, save_checkpoint, verified
 from metanlp.config import Recipe
 from metanlp.data.sampler import EpisodeSampler, evaluation_episode, few_shots
 from metanlp.data.seeds import seed_of
-from metanlp.encoding import encode_episodes, prompts_of
+from metanlp.encoding import encode_episodes, pass_costs_of, prompts_of
 from metanlp.errors import Stopped, UserError, did_you_mean
 from metanlp.logbook import Logbook
 from metanlp.outer import Total, freeze_state, learning_rate, outer_optimizer, set_grads, thaw_state
@@ -76,8 +76,9 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
     alone = algorithm.adapts and not learner.fast.stackable
     stack = train.tasks_per_stack or (1 if alone else math.ceil(train.meta_batch / accelerator.num_processes))
     rank, ranks, main = accelerator.process_index, accelerator.num_processes, accelerator.is_main_process
+    pass_costs = pass_costs_of(learner.device, learner.precision)
     encode = lambda episodes: encode_episodes(  # noqa: E731
-        run.recipe.task, parts.backbone, episodes, algorithm.inner_steps, seed
+        run.recipe.task, parts.backbone, episodes, algorithm.inner_steps, seed, pass_costs
     ).to(learner.device)
     if algorithm.adapts and state["step"] == 0:
         check_adapting(learner, algorithm, encode([sampler[0]]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from metanlp.algorithms.fomaml import FOMAML
-from metanlp.batch import IGNORED, EncodedEpisodes
+from metanlp.batch import IGNORED, Batch, EncodedEpisodes
 from metanlp.fast_weights.full import Full
 from metanlp.fast_weights.lora import Lora
 from metanlp.learner import Learner
@@ -374,3 +375,31 @@ def test_many_logits_are_chunked_to_the_same_gradients(monkeypatch: pytest.Monke
     again, chunked = learner.losses_and_grads(learner.spread(1), batch)
     torch.testing.assert_close(losses, again, rtol=0, atol=1e-12)
     assert_close(grads, chunked)
+
+
+@pytest.mark.parametrize(("make", "tasks"), [(full_learner, 1), (lora_learner, 1), (lora_learner, 3)])
+def test_a_batch_in_parts_is_the_batch(make, tasks: int) -> None:
+    learner = make()
+    whole = make_batch(tasks, rows=5, seed=7, length=9)
+    parts = [rows_of(whole, rows) for rows in ([4, 1], [0], [3, 2])]
+    assert len({part.labels.shape for part in parts}) > 1  # cut down to what their rows need
+    batch = replace(parts[0], others=tuple(parts[1:]))
+    weights = learner.spread(tasks)
+    losses, grads = learner.losses_and_grads(weights, batch)
+    wanted, right = learner.losses_and_grads(weights, whole)
+    torch.testing.assert_close(losses, wanted, rtol=0, atol=1e-6)  # T5 normalises in float32
+    for name, grad in right.items():
+        torch.testing.assert_close(grads[name], grad, rtol=0, atol=1e-6)
+    torch.testing.assert_close(learner.losses(weights, batch), learner.losses(weights, whole), rtol=0, atol=1e-6)
+    assert batch.examples == whole.examples
+
+
+def rows_of(batch: Batch, rows: list[int]) -> Batch:
+    """Those rows of every task, no longer than they need to be."""
+    count = batch.labels.shape[0] // batch.tasks
+    chosen = torch.tensor([task * count + row for task in range(batch.tasks) for row in rows])
+    labels, inputs = batch.labels[chosen], {name: tensor[chosen] for name, tensor in batch.inputs.items()}
+    read, written = int(inputs["attention_mask"].sum(1).max()), int((labels != IGNORED).sum(1).max())
+    lengths = {"input_ids": read, "attention_mask": read, "decoder_input_ids": written}
+    cut = {name: tensor[:, : lengths[name]] for name, tensor in inputs.items()}
+    return Batch(cut, labels[:, :written], batch.tasks)

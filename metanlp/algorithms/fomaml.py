@@ -58,6 +58,10 @@ class FOMAML(InnerLoop):
 
 
 def _plus(total: Weights, grads: Weights, weight: float) -> Weights:
-    if weight != 1:
-        grads = {name: grad * weight for name, grad in grads.items()}
-    return {name: total[name] + grad for name, grad in grads.items()} if total else grads
+    """`total`, in its own storage, with so much of `grads`; of nothing, and with all of them, `grads` themselves."""
+    import torch
+
+    if not total:
+        return grads if weight == 1 else {name: grad * weight for name, grad in grads.items()}
+    torch._foreach_add_(list(total.values()), [grads[name] for name in total], alpha=weight)
+    return total

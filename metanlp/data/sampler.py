@@ -58,9 +58,11 @@ class EpisodeSampler:
         Episodes of like length share a stack, so that little of it is padding. The stacks are dealt out to
         the ranks in turn, so that any number of ranks sees the same stacks.
         """
-        drawn = [self[index] for index in range(step * meta_batch, (step + 1) * meta_batch)]
-        if stack > 1:
-            drawn.sort(key=lambda episode: (_longest(episode), episode.index))
+        indices = range(step * meta_batch, (step + 1) * meta_batch)
+        if stack == 1:
+            return [[self[index]] for index in indices[rank::world_size]]
+        drawn = [self[index] for index in indices]
+        drawn.sort(key=lambda episode: (_longest(episode), episode.index))
         return [drawn[at : at + stack] for at in range(0, meta_batch, stack)][rank::world_size]
 
     def _refuse_tasks_too_small(self) -> None:

@@ -115,6 +115,17 @@ def test_ranks_deal_out_the_meta_batch(split: TaskSplit, step: int, meta_batch: 
     assert sum(map(len, dealt)) == len(alone)
 
 
+@pytest.mark.parametrize(("stack", "drawn"), [(1, [21, 23]), (2, [20, 21, 22, 23])])
+def test_a_rank_draws_no_more_than_it_must(
+    split: TaskSplit, stack: int, drawn: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where stacks are made of episodes of like length must it see them all."""
+    draw, seen = EpisodeSampler.__getitem__, []
+    monkeypatch.setattr(EpisodeSampler, "__getitem__", lambda self, index: seen.append(index) or draw(self, index))
+    EpisodeSampler(split, 0, 2, 1).at_step(5, rank=1, world_size=2, meta_batch=4, stack=stack)
+    assert seen == drawn
+
+
 def test_tasks_with_too_few_examples_are_named(make) -> None:
     split = split_of(make, {"fine": (2,), "one": (1,), "only-query": (0, 0, 3), "only-support": (0, 3, 0)})
     with pytest.raises(UserError, match=r"3 of the 4 tasks .*: one, only-query, only-support"):
