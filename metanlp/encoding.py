@@ -84,10 +84,12 @@ def pass_costs_of(device: torch.device, precision: str) -> float:
 
 
 def encode_in_parts(backbone: Backbone, prompts: Sequence[Sequence[Prompt]], seed: int, pass_costs: float) -> Batch:
-    """A batch whose rows stand in parts of like length, so that little of it is padding: the loss is that of one part.
+    """A batch whose rows stand in parts of like length, so that little of it is padding: the loss is that of the whole.
 
-    A part more pays where it saves more characters of padding than `pass_costs`.
+    A part more pays where it saves more characters of padding than `pass_costs`; where that is infinite, there is one part.
     """
+    if math.isinf(pass_costs):
+        return backbone.encode(prompts, seed)
     ordered = [sorted(task, key=lambda prompt: len(prompt.input) + len(prompt.output)) for task in prompts]
     sizes = [
         (max(len(prompt.input) for prompt in rank), max(len(prompt.output) for prompt in rank))

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from metanlp.batch import IGNORED, Batch
 from metanlp.errors import UserError
 from metanlp.fast_weights._protocol import FastWeights
+from metanlp.pass_parts import cross_entropy, dropout_seeded
 from metanlp.weights import ROWS, Weights
 
 OTHER_WEIGHTS = "no fast weight is in the graph: the forward pass ran with other weights than the given ones"
-LOGITS_AT_ONCE = 2**26  # numbers; 256 MiB in float32
 LARGE = 2**17  # numbers; the steps of smaller weights cost more calls than memory
 IN_CACHE = 2**22  # numbers; where all weights are fewer, a gradient is still in the cache when the pass is over
 Move = Callable[[Weights, Weights], Weights]  # weights and their gradients, both `(tasks, *shape)` -> new weights
@@ -74,7 +71,9 @@ class Learner:
             ours.append((self.with_rates(), rates))
         for own, saved in ours:
             if odd := sorted(own.keys() ^ saved.keys()):
-                raise UserError(f"the checkpoint is of another model: {len(odd)} weights do not match, as {odd[0]}")
+                raise UserError(
+                    f"the checkpoint is of another model or version: {len(odd)} weights do not match, as {odd[0]}"
+                )
             for name, weight in own.items():
                 weight.detach().copy_(saved[name])
 
@@ -141,7 +140,12 @@ class Learner:
 
     @torch.no_grad()
     def row_losses(self, weights: Weights, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Of every row the sum of its pieces' losses, as `losses` computes them, and how many pieces that are: `(rows,)`."""
+        """Of every row the sum of its pieces' losses, as `losses` computes them, and how many pieces that are: `(rows,)`.
+
+        A batch in parts has its rows in no order that the caller knows, and is refused.
+        """
+        if batch.others:
+            raise ValueError("losses are of rows in their order; encode them as one batch, not in parts")
         self._train(False)
         with self._running(weights):
             return self._piece_losses(batch).sum(1), (batch.labels != IGNORED).sum(1)
@@ -155,11 +159,14 @@ class Learner:
 
     @contextmanager
     def using(self, weights: Weights) -> Iterator[nn.Module]:
-        """The model with these weights, for generation (no gradients, no dropout).
+        """The model with these weights, for a pass of generation (no gradients, no dropout)."""
+        with self.holding(weights) as model, self._autocast():
+            yield model
 
-        Weights that passes round are rounded once, in the first of them.
-        """
-        with self.holding(weights) as model, self._rounding_once(), self._autocast():
+    @contextmanager
+    def generating(self, weights: Weights) -> Iterator[nn.Module]:
+        """The same for many passes: what they round is rounded once, and kept in bf16 beside the weights meanwhile."""
+        with self._rounding_once(), self.using(weights) as model:
             yield model
 
     @contextmanager
@@ -179,9 +186,9 @@ class Learner:
         return torch.stack(sums).sum(0) / torch.stack(pieces).sum(0).clamp(min=1)
 
     def _piece_losses(self, batch: Batch) -> Tensor:
-        with _dropout_seeded(batch.seed if self.model.training else None, self.device), self._autocast():
+        with dropout_seeded(batch.seed if self.model.training else None, self.device), self._autocast():
             logits = self.model(**batch.inputs, use_cache=False).logits
-        return _cross_entropy(logits, batch.labels, self.label_smoothing if self.model.training else 0.0)
+        return cross_entropy(logits, batch.labels, self.label_smoothing if self.model.training else 0.0)
 
     @contextmanager
     def _rounding_once(self) -> Iterator[None]:
@@ -233,35 +240,3 @@ def _backward(loss: Tensor, leaves: dict[str, Tensor], take: Callable[[dict[str,
             hook.remove()
         for leaf, grad in zip(leaves.values(), kept, strict=True):
             leaf.grad = grad
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """Of every piece, `(rows, length)`, in float32 at least. `logits` are `(rows, length, vocabulary)`.
-
-    Where they are many, chunks of rows are computed one after another, and again for the gradient, so that only the
-    logits themselves fill memory and not their casts and softmaxes too.
-    """
-
-    def loss(some: Tensor, theirs: Tensor) -> Tensor:
-        exact = some.to(torch.promote_types(some.dtype, torch.float32)).flatten(0, 1)
-        options: dict[str, Any] = {"ignore_index": IGNORED, "reduction": "none", "label_smoothing": smoothing}
-        return F.cross_entropy(exact, theirs.flatten(), **options).view_as(theirs)
-
-    if logits.numel() <= LOGITS_AT_ONCE:
-        return loss(logits, labels)
-    rows = max(1, LOGITS_AT_ONCE // logits[0].numel())
-    chunks = zip(logits.split(rows), labels.split(rows), strict=True)
-    return torch.cat([checkpoint(loss, *chunk, use_reentrant=False) for chunk in chunks])
-
-
-@contextmanager
-def _dropout_seeded(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Dropout as a function of the seed alone; the generators continue afterwards as if nothing had been drawn."""
-    if seed is None:
-        yield
-        return
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        # torch.manual_seed looks for every kind of accelerator, which takes as long as a small layer
-        seed_all = torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed
-        seed_all(seed % 2**63)
-        yield

@@ -27,7 +27,7 @@ def write(parts: Parts, prompts: Sequence[Sequence[Prompt]], weights: Weights, o
     rows, longest = max(1, options.batch // len(prompts)), max(len(task) for task in prompts)
     level = [filled(task, longest) for task in prompts]
     written: list[list[str]] = [[] for _ in prompts]
-    with parts.learner.using(weights):
+    with parts.learner.generating(weights):
         for at in range(0, longest, rows):
             chunk = [task[at : at + rows] for task in level]
             texts = parts.backbone.generate(chunk, beams=options.beams, max_new_tokens=options.max_new_tokens)

@@ -298,14 +298,18 @@ def test_generating_casts_a_frozen_weight_once() -> None:
     wanted = Counter(tuple(weight.shape) for name, weight in learner.model.named_parameters() if "wi" in name)
     first, second = learner.spread(1), different_weights(learner, 1)
     for weights in (first, second):
-        with Casts() as casts, learner.using(weights) as model:
+        with Casts() as casts, learner.generating(weights) as model:
             one, other = (model(**batch.inputs).logits for _ in range(2))
         assert {shape: casts.shapes.count(shape) for shape in wanted} == wanted
         torch.testing.assert_close(one, other, rtol=0, atol=0)
         assert not one.requires_grad
         assert {name for name, weight in learner.model.named_parameters() if not weight.requires_grad} == frozen
-    with fresh.using(second) as model:
+    with Casts() as casts, fresh.using(second) as model:
         assert torch.equal(other, model(**batch.inputs).logits)
+        model(**batch.inputs)
+    assert {shape: casts.shapes.count(shape) for shape in wanted} == {
+        shape: 2 * count for shape, count in wanted.items()
+    }
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -371,7 +375,7 @@ def test_slow_weights_are_no_copies() -> None:
 def test_many_logits_are_chunked_to_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     learner, batch = full_learner(label_smoothing=0.1), make_batch(rows=6)
     losses, grads = learner.losses_and_grads(learner.spread(1), batch)
-    monkeypatch.setattr("metanlp.learner.LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr("metanlp.pass_parts.LOGITS_AT_ONCE", 1)
     again, chunked = learner.losses_and_grads(learner.spread(1), batch)
     torch.testing.assert_close(losses, again, rtol=0, atol=1e-12)
     assert_close(grads, chunked)

@@ -67,23 +67,17 @@ def adam(
     epsilon: float = 1e-8,
 ) -> Weights:
     """Step number `step`, from 1, of Adam (Kingma and Ba, 2015) with bias correction, by torch's own kernel."""
-    moved = {name: out[name] if out else _like(weight) for name, weight in weights.items()}
-    for names in _groups(weights):
-        if isinstance(learning_rate, dict):  # the way at a rate of 1 first
-            ours = [torch.zeros_like(moved[name]) for name in names]
-        else:
-            ours = [moved[name] for name in names]
-            if any(moved[name] is not weights[name] for name in names):
-                torch._foreach_copy_(ours, [weights[name] for name in names])
+
+    def step_on(tensors: list[Tensor], names: list[str], rate: float) -> None:
         theirs = [grads[name] if factors is None else grads[name] * _over(factors, weights[name]) for name in names]
         torch._fused_adam_(
-            ours,
+            tensors,
             [grad.contiguous() for grad in theirs],  # as they lie in memory, where some are transposed views
             [moments.first[name] for name in names],
             [moments.second[name] for name in names],
             [],
-            [torch.full((), step, dtype=torch.float32, device=ours[0].device)] * len(names),
-            lr=1.0 if isinstance(learning_rate, dict) else learning_rate,
+            [torch.full((), step, dtype=torch.float32, device=tensors[0].device)] * len(names),
+            lr=rate,
             beta1=betas[0],
             beta2=betas[1],
             weight_decay=0.0,
@@ -91,15 +85,25 @@ def adam(
             amsgrad=False,
             maximize=False,
         )
+
+    moved = {name: out[name] if out else _like(weight) for name, weight in weights.items()}
+    for names in _groups(weights):
         if isinstance(learning_rate, dict):
-            for name, way in zip(names, ours, strict=True):
+            ways = [torch.zeros_like(moved[name]) for name in names]
+            step_on(ways, names, 1.0)
+            for name, way in zip(names, ways, strict=True):
                 torch.addcmul(weights[name], way, learning_rate[name], out=moved[name])
+        else:
+            ours = [moved[name] for name in names]
+            if any(moved[name] is not weights[name] for name in names):
+                torch._foreach_copy_(ours, [weights[name] for name in names])
+            step_on(ours, names, learning_rate)
     return moved
 
 
 def clip_factors(grads: Weights, largest: float) -> Tensor:
     """What to multiply each task's gradient by so that its norm is at most `largest`: `(tasks,)`, 1 where it is shorter."""
-    squares = [torch.linalg.vector_norm(grad.flatten(1), dim=1).square() for grad in grads.values()]
+    squares = [torch.linalg.vector_norm(grad.reshape(len(grad), -1), dim=1).square() for grad in grads.values()]
     norms = torch.stack(squares).sum(0).sqrt()
     return (largest / (norms + 1e-6)).clamp(max=1.0)
 

@@ -132,7 +132,7 @@ class AdaptedPipeline(ABC, Generic[Item, Result]):
         """What the model writes for the rows of each task; a task with fewer rows than another repeats its last."""
         rows = max(map(len, tasks))
         level = [filled(task, rows) for task in tasks]
-        with self.parts.learner.using(side_by_side([each.weights for each in adapted])):
+        with self.parts.learner.generating(side_by_side([each.weights for each in adapted])):
             written = self.parts.backbone.generate(level, **options)
         most = options["max_new_tokens"]
         cut = [self.parts.backbone.cut(task, max_new_tokens=most) for task in tasks]
