@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from metanlp.batch import Batch
 from metanlp.data.types import Prompt
-from metanlp.encoding import cheapest_cuts, encode_in_parts
+from metanlp.encoding import cheapest_cuts, encode_in_parts, pass_costs_of
 
 SIZES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=7)
 
@@ -69,3 +69,8 @@ def test_every_task_has_the_same_rows_in_a_part_and_each_row_once() -> None:
     whole = encode_in_parts(Recording(), [[Prompt(text) for text in task] for task in tasks], 5, math.inf)
     assert whole.examples == batch.examples == 6
     assert not whole.others
+
+
+def test_only_a_cpu_minds_padding() -> None:
+    assert 0 < pass_costs_of(torch.device("cpu"), "fp32") < pass_costs_of(torch.device("cpu"), "bf16") < math.inf
+    assert pass_costs_of(torch.device("cuda", 1), "bf16") == math.inf
