@@ -10,7 +10,6 @@ the other half. chrF is over all hidden texts, a plural form being one; an entry
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import tempfile
@@ -20,8 +19,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import polib
+from machine import keep
 
-from metanlp.environment import environment_now
 from metanlp.metrics import score
 from metanlp.pipelines.catalogue import Catalogue, translate_catalogue
 from metanlp.pipelines.translation import TranslationPipeline
@@ -131,8 +130,7 @@ def main() -> None:
     print(table(rows))
     print(rows[0].signature)
     if options.json:
-        facts = {"command": " ".join(sys.argv), "environment": environment_now()}
-        options.json.write_text(json.dumps(facts | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+        keep(options.json, {"rows": [asdict(row) for row in rows]})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import random
 import subprocess
 import sys
@@ -21,7 +20,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from machine import keep, memory
+
 SUPPORT, QUERY, EPISODES = 20, 4, 2_000
+ANONYMOUS = "RssAnon"
 
 
 def make(folder: Path, tasks: int, examples: int) -> None:
@@ -38,14 +40,6 @@ def make(folder: Path, tasks: int, examples: int) -> None:
     write_yaml(folder / "collection.yaml", facts)
 
 
-def memory() -> float:
-    """This process's anonymous memory in MB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) / 1000
-    raise SystemExit("this benchmark reads /proc/self/status and needs Linux")
-
-
 def measure(kind: str, folder: Path) -> dict[str, Any]:
     """What one process sees: seconds to build and to open, MB, episodes a second."""
     import pyarrow.compute  # noqa: F401  (imported before memory is read)
@@ -54,7 +48,7 @@ def measure(kind: str, folder: Path) -> dict[str, Any]:
     from metanlp.data.readers import read_file
     from metanlp.data.sampler import EpisodeSampler
 
-    before, start = memory(), time.process_time()
+    before, start = memory(ANONYMOUS), time.process_time()
     if kind == "lists":
         tasks = [read_file(path)[0] for path in sorted((folder / "train").iterdir())]
         draws = random.Random(0)
@@ -68,7 +62,7 @@ def measure(kind: str, folder: Path) -> dict[str, Any]:
     start = time.process_time()
     for index in range(EPISODES):
         episode(index)
-    return {"seconds": opened, "MB": memory() - before, "rate": EPISODES / (time.process_time() - start)}
+    return {"seconds": opened, "MB": memory(ANONYMOUS) - before, "rate": EPISODES / (time.process_time() - start)}
 
 
 def in_own_process(kind: str, folder: Path) -> dict[str, Any]:
@@ -135,12 +129,7 @@ def main() -> None:
     rows = run(options.tasks, options.examples)
     print(table(rows))
     if options.json:
-        facts = {
-            "command": " ".join(sys.argv),
-            "python": platform.python_version(),
-            "machine": platform.machine(),
-        }
-        options.json.write_text(json.dumps(facts | {"support": SUPPORT, "query": QUERY, "rows": rows}, indent=1) + "\n")
+        keep(options.json, {"support": SUPPORT, "query": QUERY, "rows": rows})
 
 
 if __name__ == "__main__":

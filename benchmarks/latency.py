@@ -23,7 +23,6 @@ memory of a process of its own; in translating, for the longest two batches.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import subprocess
 import sys
@@ -35,21 +34,18 @@ from statistics import median
 from typing import Any
 
 from latency_sides import BY_LENGTH, OURS, STACK_STEPS, Latency, Sides
+from machine import keep, measure_memory, measure_time
 
 WORK = ("adapt", "languages", "translate")
 
 
 def measure(latency: Latency, work: str) -> dict[str, dict[str, Any]]:
     """Seconds by block of every side and, of texts, how many are the same as metanlp's and their pieces."""
-    from measuring import measure_time
-    from sides import Side
-
     sides: Sides = getattr(latency, work)()
     if work == "translate":
         require_same_texts(latency, sides)
-    timed = {name: Side(run, dict) for name, run in sides.items()}
     found: dict[str, dict[str, Any]] = {
-        name: {"seconds": seconds} for name, seconds in (measure_time(timed, 0.0) if timed else {}).items()
+        name: {"seconds": seconds} for name, seconds in measure_time(sides, 0.0).items()
     }
     for name, texts in latency.written.items():
         same = sum(one == other for one, other in zip(texts, latency.written[OURS], strict=True))
@@ -71,16 +67,8 @@ def require_same_texts(latency: Latency, sides: Sides) -> None:
 
 def added_memory(latency: Latency, work: str, side: str) -> float:
     """MB that a side adds at its peak to what is there after a first time, when all weights have been read."""
-    from measuring import memory
-
     latency.texts = sorted(latency.texts, key=len)[-2 * latency.asked.rows :]
-    run = getattr(latency, work)()[side]
-    run()
-    gc.collect()
-    before = memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
-    run()
-    return memory("VmHWM") - before
+    return measure_memory(getattr(latency, work)()[side])["peak_MB"]
 
 
 def seconds_of_choosing(latency: Latency) -> float:
@@ -130,7 +118,6 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="keep the numbers here")
     parser.add_argument("--memory", nargs=2, metavar=("WORK", "SIDE"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    sys.path.append(str(Path(__file__).parent / "inner_loop"))  # its clock serves here too
     import torch
     from transformers.utils import logging
 
@@ -156,10 +143,7 @@ def main() -> None:
     told["choosing_seconds"] = choosing
     print(table(asked, told))
     if asked.json:
-        from metanlp.environment import environment_now
-
-        facts = {"command": " ".join(sys.argv), "environment": environment_now()}
-        asked.json.write_text(json.dumps(facts | told, indent=1) + "\n", encoding="utf-8")
+        keep(asked.json, told)
 
 
 def memory_of(work: str, side: str) -> float:

@@ -20,14 +20,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from machine import ceilings
+from machine import ceilings, keep, memory
 
 if TYPE_CHECKING:
     from metanlp.config.recipe import Adapting
@@ -56,10 +55,10 @@ def main() -> None:
     found = {f"{work}, {side}": in_its_own_process(asked, work, side) for work in WORK for side in SIDES} | {
         "one person": in_its_own_process(asked, "adapt", "one person")
     }
-    told = {"ceiling": in_its_own_process(asked, "ceiling", ""), "found": found, "machine": platform.processor()}
+    told = {"ceiling": in_its_own_process(asked, "ceiling", ""), "found": found}
     print(table(asked, told))
     if asked.json:
-        asked.json.write_text(json.dumps(told, indent=1))
+        keep(asked.json, told)
 
 
 def in_its_own_process(asked: argparse.Namespace, work: str, side: str) -> dict[str, Any]:
@@ -95,7 +94,7 @@ def measure(asked: argparse.Namespace, work: str, side: str) -> dict[str, Any]:
     else:
         episodes, adapting = people(parts, asked.people), run.recipe.adapting_of(run.stage)
         adapting = adapting.model_copy(update={"steps": asked.steps, "batch": asked.batch or adapting.batch})
-    before = memory()
+    before = most_memory()
     begun = time.perf_counter()
     if work == "adapt":
         pieces = adapt(run, parts, episodes, adapting, together=side == SIDES[0])
@@ -108,7 +107,7 @@ def measure(asked: argparse.Namespace, work: str, side: str) -> dict[str, Any]:
         "seconds": seconds,
         "pieces": pieces,
         "per_second": pieces / seconds,
-        "MB": memory() - before,
+        "MB": most_memory() - before,
         "gflops": operations / seconds / 1e9,
         "precision": run.recipe.precision,
         "examples": sum(len(episode.support) for episode in episodes),
@@ -173,15 +172,11 @@ def answer(run: Run, parts: Parts, episodes: list[Episode], new: int, together: 
     return new * len(episodes)
 
 
-def memory() -> float:
+def most_memory() -> float:
     """The most that this process has had, in MB: of a GPU where there is one."""
-    import resource
-
     import torch
 
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return torch.cuda.max_memory_allocated() / 1e6 if torch.cuda.is_available() else memory("VmHWM")
 
 
 def table(asked: argparse.Namespace, told: dict[str, Any]) -> str:

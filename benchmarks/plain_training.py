@@ -73,7 +73,7 @@ def train_plainly(
 def plain_model(run: Run) -> tuple[Any, Any]:
     """The model that the finished stage has saved, as anybody would train it on: whole, or of PEFT; and its backbone."""
     if not run.fast_weights.beside_a_base:
-        backbone = run.build("cpu").backbone  # which weights are frozen is said by the recipe
+        backbone = run.trained("cpu").backbone  # which weights are frozen is said by the recipe
         return backbone.model, backbone
     from peft import PeftModel
 

@@ -16,7 +16,7 @@ grows with the GPUs. Assumed is that
   outer step go `--faster` times as fast, encoding and drawing do not;
 - all wait for the slowest at the one reduction of a step, and nothing overlaps with it;
 - the reduction is a ring: 2 (n - 1) / n times the bytes over the bandwidth, and 2 (n - 1) times the latency; up to 8 GPUs have
-  `--inside` GB/s, more go by the slower `--between`;
+  `--inside` GB/s, more go by `--between`;
 - every process draws what it trains on, and where stacks hold several episodes the whole meta-batch, to put those of like
   length together.
 
@@ -28,7 +28,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -38,6 +37,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, Any
+
+from machine import keep
 
 if TYPE_CHECKING:
     from metanlp.config.recipe import Recipe
@@ -100,8 +101,7 @@ def main() -> None:
     paper = [on_paper(found, links, gpus, asked.stacks or found.per_process, asked.faster) for gpus in GPUS]
     print(table(blocks, found, paper))
     if asked.json:
-        facts = {"command": " ".join(sys.argv), "machine": platform.machine()}
-        asked.json.write_text(json.dumps(facts | {"blocks": blocks, "paper": paper}, indent=1) + "\n", encoding="utf-8")
+        keep(asked.json, {"blocks": blocks, "paper": paper})
 
 
 def recipe_of(asked: argparse.Namespace) -> Recipe:

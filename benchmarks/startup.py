@@ -22,11 +22,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 from unittest.mock import patch
+
+from machine import keep
+from watching import Watch
 
 TIMES = 3
 FLOOR = "import torch, transformers, accelerate, time; print(time.process_time())"
@@ -45,38 +47,23 @@ def start(recipe: str, folder: Path, overrides: list[str]) -> dict[str, float]:
     from metanlp.data.collection import TaskCollection
     from metanlp.run import Run
 
-    spent = dict.fromkeys(PARTS, 0.0) | {"imports": time.process_time()}
-    inside: list[str] = []
-
-    def clocked(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*given: Any, **named: Any) -> Any:
-            begun = time.process_time()
-            inside.append(part)
-            try:
-                return function(*given, **named)
-            finally:
-                inside.pop()
-                spent[part] += time.process_time() - begun
-                if inside:  # not counted twice
-                    spent[inside[-1]] -= time.process_time() - begun
-
-        return run
+    spent, watch = {"imports": time.process_time()}, Watch(time.process_time)
 
     def stop(*given: Any) -> Any:
         raise Begun
 
     with (
-        patch.object(TaskCollection, "open", clocked("data", TaskCollection.open)),
-        patch.object(Run, "prepare", clocked("made once", Run.prepare)),
-        patch.object(Run, "build", clocked("model", Run.build)),
+        patch.object(TaskCollection, "open", watch.clocked("data", TaskCollection.open)),
+        patch.object(Run, "prepare", watch.clocked("made once", Run.prepare)),
+        patch.object(Run, "build", watch.clocked("model", Run.build)),
         patch.object(training.EpisodeSampler, "at_step", stop),
     ):
         try:
             app(["train", recipe, *overrides, "--out", str(folder)], standalone_mode=False)
         except Begun:
-            spent["in all"] = time.process_time()
-            spent["the rest"] = spent["in all"] - sum(spent[part] for part in PARTS[:-2])
-            return spent
+            whole = time.process_time()
+            spent |= {part: watch.lap.seconds[part] for part in PARTS[1:4]}
+            return spent | {"the rest": whole - sum(spent.values()), "in all": whole}
     raise SystemExit(f"{recipe} has no outer step to begin: the run in {folder} is trained to its end")
 
 
@@ -119,17 +106,14 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="change fields")
     parser.add_argument("--json", type=Path, help="keep the numbers here")
     parser.add_argument("--start", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
+    asked = parser.parse_intermixed_args()
     if asked.start:
         print(json.dumps(start(asked.recipe, asked.start, asked.overrides)))
         return
     told = measure(asked.recipe, asked.overrides)
     print(table(told))
     if asked.json:
-        from metanlp.environment import environment_now
-
-        facts = {"command": " ".join(sys.argv), "environment": environment_now()}
-        asked.json.write_text(json.dumps(facts | told, indent=1) + "\n", encoding="utf-8")
+        keep(asked.json, told)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ before it: data, fast weights, batches and optimisers are the recipe's. Then Tra
 reads, AdamW, the recipe's precision, and what else Trainer does unasked. Both go through every example once. That is one
 block; the ratio is the median over blocks. The first outer step, and as many texts of Trainer's, only warm up.
 
-What is fair here, and what not: Trainer moves the weights after every batch, as an inner loop does; it pads random texts,
-as it does unasked; it tokenises before the clock starts, metanlp while it runs. Of a causal model Trainer computes the logits
-of all pieces, as everybody's does, metanlp those of replies.
+What is fair here, and what not: Trainer moves the weights after every batch, as an inner loop does; it pads random texts;
+it tokenises before the clock starts, metanlp while it runs. Of a causal model Trainer computes the logits of all pieces, as
+everybody's does, metanlp those of replies.
 
 Time is CPU time of one thread (`--threads`), or wall time where there is a GPU, which is waited for at the end of each
 section. Pieces are those read and, by a decoder, written; padding is told beside them and not counted. Of the ceiling, what
@@ -23,8 +23,6 @@ over the time of the whole step.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -32,6 +30,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from machine import keep
 from watching import PASSES, REST, SECTIONS, Lap
 
 if TYPE_CHECKING:
@@ -57,15 +56,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="keep the numbers here")
     asked = parser.parse_intermixed_args()
     rows = [measure(asked, precision) for precision in asked.precision]
-    facts = {
-        "recipe": asked.recipe,
-        "overrides": asked.overrides,
-        "machine": platform.machine(),
-        "threads": asked.threads,
-    }
     print(table(rows))
     if asked.json:
-        asked.json.write_text(json.dumps(facts | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
+        keep(asked.json, {"recipe": asked.recipe, "overrides": asked.overrides, "rows": rows})
 
 
 def measure(asked: argparse.Namespace, precision: str) -> dict[str, Any]:

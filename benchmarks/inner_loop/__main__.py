@@ -60,7 +60,8 @@ SAME = 1e-3  # of the gradient's norm, in float32
 
 def measure(case: Case, seconds: float) -> dict[str, Any]:
     """CPU seconds and memory by side, and why the others are not there."""
-    from measuring import in_processes, measure_time
+    from machine import measure_time
+    from measuring import in_processes
     from sides import PEERS, Sides, Unavailable, difference, names_of, weighed
 
     maker, sides, missing = Sides(case), {}, {}
@@ -78,7 +79,7 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
             sides[name] = side
         else:
             missing[name] = f"wrong by {apart:.1%}"
-    spent = measure_time(sides, seconds)
+    spent = measure_time({name: side.run for name, side in sides.items()}, seconds)
     names = [name for name in weighed(case) if name in sides]
     del maker, side, sides, wanted  # the processes below need the room
     return {"case": str(case), "seconds": spent, "memory": in_processes(case, names), "missing": missing}
@@ -123,20 +124,22 @@ def main() -> None:
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.path.append(str(Path(__file__).parents[1]))  # its clocks serve here too
     import torch
+    from machine import keep
 
     torch.set_num_threads(1)
     if given.memory:
-        from measuring import measure_memory
+        from measuring import memory_of
 
-        print(json.dumps(measure_memory(Case.read(given.memory[0]), given.memory[1])))
+        print(json.dumps(memory_of(Case.read(given.memory[0]), given.memory[1])))
         return
     rows: list[dict[str, Any]] = []
     for case in given.cases or map(Case.read, FULL if given.full else DEFAULT):
         print(case, file=sys.stderr, flush=True)
         rows.append(measure(case, given.seconds))
         if given.json:
-            given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+            keep(given.json, {"rows": rows})
     print(f"{platform.machine()}, torch {torch.__version__}, one thread; ratios to plain passes, [quartiles]")
     for kind in ("full", "lora"):
         of_kind = [row for row in rows if Case.read(row["case"]).kind == kind]

@@ -19,6 +19,7 @@ from watching import Lap, Watch
 
 from metanlp.backbones.causal import Causal
 from metanlp.batch import IGNORED, Batch
+from metanlp.checkpoint import latest_checkpoint
 from metanlp.config.load import build_recipe
 from metanlp.data.types import Prompt
 from metanlp.learner import Learner
@@ -76,6 +77,18 @@ def test_a_lap_is_a_step(collection: Path, tmp_path: Path) -> None:
         assert len(lap.stacks) == META_BATCH
         assert lap.bytes == 4 * (numbers + COUNTS)
         assert not lap.operations  # counted while warming up
+
+
+def test_trainer_goes_on_from_what_the_stage_has_learnt(collection: Path, tmp_path: Path, apart) -> None:
+    run = run_of(collection, tmp_path)
+    before = run.build("cpu").backbone.model.state_dict()
+    train_stage(run, Accelerator(cpu=True), [])
+    checkpoint = latest_checkpoint(run.checkpoints)
+    assert checkpoint is not None
+    learnt = checkpoint.tensors["slow"]
+    plain = plain_training.plain_model(run)[0].state_dict()
+    assert all(torch.equal(plain[name], weight) for name, weight in learnt.items())
+    assert not all(torch.equal(before[name], weight) for name, weight in learnt.items())
 
 
 def test_time_belongs_to_the_innermost_section() -> None:
