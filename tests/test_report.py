@@ -27,7 +27,7 @@ from metanlp.report.drawing import LIGHT, drawable
 from metanlp.report.sentences import Piece, choose_samples, differences
 from metanlp.report.shots_plot import apart, draw_metric, everywhere, shot_places, title_of
 from metanlp.report.summary import probability, signed
-from metanlp.report.text import WIDTH
+from metanlp.report.text import WIDTH, difference
 from metanlp.results import PROMPTED, Comparison, Predicted, Results, Row
 from metanlp.run import Run
 
@@ -293,6 +293,11 @@ def test_a_wide_table_stands_in_blocks() -> None:
 )
 def test_probability(p: float, text: str) -> None:
     assert probability(p) == text
+
+
+def test_no_end_of_an_interval_is_minus_nothing() -> None:
+    gain = Comparison("meta", "joint", 4, "chrF", 3.8, -0.04, 7.0, 0.037, 12)
+    assert difference(gain) == "+3.8 [0.0, 7.0]"
 
 
 def test_signed() -> None:

@@ -211,15 +211,14 @@ def task_means(results: Results, metric: str) -> dict[tuple[str, str, int], floa
 
 def number(value: float, metric: str = "") -> str:
     """87.3, and -0.12 of the metric `C`, which is a few tenths."""
-    return f"{value:.2f}" if metric == CONSISTENCY else f"{value:.1f}"
+    digits = 2 if metric == CONSISTENCY else 1
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # adding makes 0.0 of -0.0
 
 
 def signed(value: float, metric: str = "") -> str:
     """+1.2, -0.3, and 0.0 without a sign."""
     text = number(value, metric)
-    if not float(text):
-        return text.lstrip("-")
-    return text if value < 0 else f"+{text}"
+    return f"+{text}" if float(text) > 0 else text
 
 
 def probability(p: float) -> str:
