@@ -257,6 +257,8 @@ def test_weights_adapt_with_rates_of_their_own(kind: str, tasks: int, options: d
 def test_after_one_step_the_gradient_of_a_rate_is_exact(options: dict) -> None:
     """No second step depends on the first, so first order is all there is: finite differences agree."""
     learner, _ = SETUPS["lora"]()
+    for layer in [module for module in learner.model.modules() if isinstance(getattr(module, "act", None), nn.ReLU)]:
+        layer.act = nn.GELU()  # without a kink between the two ends of a difference
     stack = episodes(2, steps=1)
     algorithm = LearnedRates(**options)
     with_speeds(learner)
@@ -265,16 +267,21 @@ def test_after_one_step_the_gradient_of_a_rate_is_exact(options: dict) -> None:
     def loss() -> float:
         return float(learner.losses(algorithm.adapt(learner, learner.spread(2), stack.support), stack.query).mean())
 
+    def slope(rates: torch.Tensor, way: torch.Tensor, width: float) -> float:
+        kept, losses = rates.clone(), []
+        for end in (width, -width):
+            rates.copy_(kept + end * way)
+            losses.append(loss())
+        rates.copy_(kept)
+        return (losses[0] - losses[1]) / (2 * width)
+
     for name in list(grads)[::3]:
-        rates, slopes = learner.rates[name].data.flatten(), grads[name].flatten()
-        width = 0.03  # losses are in float32, so not too small
-        for rate, slope in list(zip(rates, slopes, strict=True))[::5]:
-            rate += width
-            above = loss()
-            rate -= 2 * width
-            below = loss()
-            rate += width
-            assert float(slope) == pytest.approx((above - below) / (2 * width), rel=2e-2, abs=5e-5)
+        way = grads[name].sign()  # all rows at once, each the way that lifts the loss
+        near, far = (slope(learner.rates[name].data, way, width) for width in (0.04, 0.08))
+        found = (
+            4 * near - far
+        ) / 3  # wide steps, since the model normalises in float32; Richardson takes their error out
+        assert float(grads[name].abs().sum()) == pytest.approx(found, rel=5e-3, abs=1e-5)
 
 
 @pytest.mark.parametrize("options", INNER[1:3])
