@@ -2,12 +2,14 @@
 
     python benchmarks/quality.py quality/numbers
     python benchmarks/quality.py quality/numbers --steps 20,100 --shots 16,64 --seeds 0        # for a look
-    python benchmarks/quality.py dialogue/chitchat_smollm2_lora_fomaml backbone.model=backbones/smollm2 --steps 8
+    python benchmarks/quality.py quality/chitchat backbone.model=backbones/smollm2 --steps 2,8
+    python benchmarks/quality.py quality/numbers task.collection=data/numbers_14 --out runs/quality-numbers_14
 
-For every seed it trains the recipe's stages, in runs/quality-NAME/seed-N. For every number of steps it tunes each stage's
-learning rate on validation tasks, the same rates for all, and adapts to the same episodes of the test tasks. What is done is
-kept and not done again: an interrupted run goes on, and the tables come from what is there within a minute. Seeds are
-averaged task by task; intervals and tests are over tasks. The first of the recipe's `evaluation.stages` is the baseline.
+For every seed it trains the recipe's stages, in runs/quality-NAME/seed-N. For every number of shots and of steps it tunes each
+stage's learning rate on validation tasks, the same rates for all, and adapts to the same episodes of the test tasks. What is
+done is kept and not done again: an interrupted run goes on, more shots, steps or seeds cost only what is new, and the tables
+come from what is there within a minute. Seeds are averaged task by task; intervals and tests are over tasks. The first of the
+recipe's `evaluation.stages` is the baseline.
 
 At the end stand, for each number of shots, how much better each stage is than the baseline, each after the number of steps
 that was the best on validation tasks, and in how many steps it does what the baseline does in the largest number.
@@ -17,11 +19,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
+
+from quality_tables import Measured, draw, table, verdict
 
 if TYPE_CHECKING:
     from metanlp.config.recipe import Evaluation, Recipe
@@ -29,20 +32,9 @@ if TYPE_CHECKING:
     from metanlp.run import Run
     from metanlp.tuned import Choice
 
-ROOT, TUNING = Path("runs"), "tuning.json"
+ROOT, KEPT = Path("runs"), "measured.json"
 PARTS = (0.3, 1.0, 3.0, 10.0)  # of the recipe's learning rate: few steps want a larger one than many
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was measured after so many steps, and what was chosen on validation tasks before: one dict for each seed."""
-
-    results: Results
-    choices: list[dict[str, list[Choice]]]
-
-    def on_validation(self, stage: str, shots: int) -> float:
-        """The score of what was chosen, the mean over seeds."""
-        return fmean(choice.best.value for seed in self.choices for choice in seed[stage] if choice.shots == shots)
+Choices = dict[str, list["Choice"]]  # by stage
 
 
 def main() -> None:
@@ -55,10 +47,13 @@ def main() -> None:
     parser.add_argument(
         "--rates", default="", help="learning rates to choose from; default: 0.3 to 10 times the recipe's"
     )
+    parser.add_argument("--tuning-tasks", type=int, default=None, help="validation tasks to tune on; default: all")
+    parser.add_argument("--out", type=Path, help="the folder; default: runs/quality-NAME")
     parser.add_argument("--workers", type=int, default=None, help="processes that measure; default: the cores")
     asked = parser.parse_intermixed_args()
-    home = ROOT / f"quality-{asked.recipe.removesuffix('.yaml').strip('./').replace('/', '-')}"
-    found = {steps: pooled([measured(asked, home, seed, steps) for seed in asked.seeds]) for steps in asked.steps}
+    home = asked.out or ROOT / f"quality-{asked.recipe.removesuffix('.yaml').strip('./').replace('/', '-')}"
+    seeds = [Seed(asked, home / f"seed-{seed}", seed) for seed in asked.seeds]
+    found = {steps: pooled([each.after(steps) for each in seeds]) for steps in asked.steps}
     text = "\n\n".join([*(table(each, steps) for steps, each in found.items()), verdict(found)])
     print(text)
     (home / "table.txt").write_text(text + "\n", encoding="utf-8")
@@ -69,42 +64,117 @@ def numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
 
-def measured(asked: argparse.Namespace, home: Path, seed: int, steps: int) -> Measured:
-    """One seed at one number of steps: from its folder where it has been measured, else trained, tuned and measured.
+class Seed:
+    """One seed's run, trained where it is not, and what has been measured of it: in `quality` in its folder.
 
     UserError before anything is trained where some tasks are too few or too small for what is asked.
     """
-    from metanlp.cli.learning import worker_count
-    from metanlp.config.load import load_recipe
-    from metanlp.evaluation import evaluate
-    from metanlp.run import Run
-    from metanlp.training import meta_train
-    from metanlp.tuned import TUNED
-    from metanlp.tuning import tune
 
-    recipe = load_recipe(asked.recipe, f"seed={seed}", *asked.overrides)
-    shots = sorted({0, *(asked.shots or recipe.evaluation.shots)})
-    options = recipe.evaluation.model_copy(update={"shots": shots, "seeds": [seed], "others": 0})
-    require_measurable(recipe, options)
-    rates = [float(rate) for rate in asked.rates.split(",") if rate]
-    rates = rates or [float(f"{part * recipe.adapting.learning_rate:.2g}") for part in PARTS]
-    run = Run.open(meta_train(recipe, home / f"seed-{seed}"))
-    folder, how = run.folder / "quality" / f"steps-{steps}", how_measured(run, options, rates, steps)
-    if (kept := read(folder, how)) is not None:
-        return kept
-    print(f"seed {seed}, {steps} steps", flush=True)
-    workers = asked.workers or worker_count()
-    chosen = tune(run, options=options, rates=rates, steps=[steps], workers=workers, show=True)
-    results = evaluate(run, options=options, workers=workers, show=True)
-    results.write(folder)
-    choices = {stage: [asdict(choice) for choice in own] for stage, own in chosen.items()}
-    (folder / TUNING).write_text(json.dumps({"how": how, "choices": choices}, indent=1), encoding="utf-8")
-    for stage in chosen:
-        (run.at(stage).place / TUNED).unlink()  # chosen for this number of steps alone
-    return Measured(results, [chosen])
+    def __init__(self, asked: argparse.Namespace, folder: Path, seed: int) -> None:
+        from metanlp.cli.learning import worker_count
+        from metanlp.config.load import load_recipe
+        from metanlp.run import Run
+        from metanlp.training import meta_train
+
+        recipe = load_recipe(asked.recipe, f"seed={seed}", *asked.overrides)
+        self.shots = [count for count in sorted(set(asked.shots or recipe.evaluation.shots)) if count]
+        self.options = recipe.evaluation.model_copy(update={"seeds": [seed], "others": 0})
+        require_measurable(recipe, self.options, self.shots)
+        rates = [float(rate) for rate in asked.rates.split(",") if rate]
+        self.rates = rates or [float(f"{part * recipe.adapting.learning_rate:.2g}") for part in PARTS]
+        self.tuning_tasks = asked.tuning_tasks or self.options.tasks
+        self.workers = asked.workers or worker_count()
+        self.run = Run.open(meta_train(recipe, folder))
+
+    def after(self, steps: int) -> Measured:
+        """All numbers of shots after so many steps, and beside them what no adapting changes."""
+        cells = [self.zero_shot(), *(self.adapted(shots, steps) for shots in self.shots)]
+        if self.options.prompting:
+            cells += [self.prompted(shots) for shots in (0, *self.shots)]
+        choices: Choices = {}
+        for cell in cells:
+            for stage, own in cell.choices[0].items():
+                choices.setdefault(stage, []).extend(own)
+        return Measured(joined([cell.results for cell in cells]), [choices])
+
+    def zero_shot(self) -> Measured:
+        from metanlp.evaluation import evaluate
+
+        options = self.options_at(0)
+        return self.kept("zero-shot", options, {}, lambda: (evaluate(self.run, options=options, **self.how()), {}))
+
+    def adapted(self, shots: int, steps: int) -> Measured:
+        """Tuned on validation tasks, then measured on test tasks."""
+        from metanlp.evaluation import evaluate
+        from metanlp.tuned import TUNED
+        from metanlp.tuning import tune
+
+        run, options = self.run, self.options_at(shots)
+
+        def measure() -> tuple[Results, Choices]:
+            tuning = options.model_copy(update={"tasks": self.tuning_tasks})
+            chosen = tune(run, options=tuning, rates=self.rates, steps=[steps], **self.how())
+            results = evaluate(run, options=options, **self.how())
+            for stage in chosen:
+                (run.at(stage).place / TUNED).unlink()  # chosen for this number of steps alone
+            return results, chosen
+
+        adapting = {stage: run.recipe.adapting_of(stage).dump() for stage in options.stages}
+        how = {"rates": self.rates, "steps": steps, "tuning_tasks": self.tuning_tasks, "adapting": adapting}
+        return self.kept(f"shots-{shots}-steps-{steps}", options, how, measure)
+
+    def prompted(self, shots: int) -> Measured:
+        """The untrained backbone with examples in its prompt, or with nothing but persona sentences."""
+        from metanlp.data.sampler import columns_of, some_of
+        from metanlp.environment import environment_now
+        from metanlp.jobs import predict, prompting_jobs
+        from metanlp.progress import progress
+        from metanlp.results import results_of
+
+        options = self.options_at(shots).model_copy(update={"prompting": self.options.prompting})
+
+        def measure() -> tuple[Results, Choices]:
+            collection = self.run.prepare()
+            split = some_of(collection.split("test"), options.tasks)
+            columns = columns_of(split, [shots], options.protocol)
+            jobs = list(prompting_jobs(self.run, split, columns, options))
+            with progress("prompting", len(jobs), show=True) as advance:
+                predicted = list(predict(jobs, "test", options, self.workers, advance)) if jobs else []
+            facts = {"collection": collection.path.name, "digest": collection.digest, "split": "test"}
+            return results_of(predicted, options, [], environment=environment_now(), **facts), {}
+
+        return self.kept(f"shots-{shots}-prompted", options, {}, measure)
+
+    def options_at(self, shots: int) -> Evaluation:
+        return self.options.model_copy(update={"shots": [shots], "prompting": []})
+
+    def how(self) -> dict[str, Any]:
+        return {"workers": self.workers, "show": True}
+
+    def kept(
+        self, name: str, options: Evaluation, how: Mapping[str, Any], measure: Callable[[], tuple[Results, Choices]]
+    ) -> Measured:
+        """From its folder where it was measured in just this way, else measured now."""
+        from metanlp.results import Results
+        from metanlp.tuned import Choice
+
+        folder = self.run.folder / "quality" / name
+        stages = {stage: self.run.at(stage).id for stage in options.stages}
+        told = json.loads(json.dumps({"asked": options.dump(), "stages": stages, **how}))
+        path = folder / KEPT  # written last
+        if path.exists() and (before := json.loads(path.read_text(encoding="utf-8")))["how"] == told:
+            choices = {stage: [Choice.of(each) for each in own] for stage, own in before["choices"].items()}
+            return Measured(Results.read(folder), [choices])
+        print(f"{self.run.folder}: {name}", flush=True)
+        path.unlink(missing_ok=True)
+        results, choices = measure()
+        results.write(folder)
+        kept = {stage: [asdict(choice) for choice in own] for stage, own in choices.items()}
+        path.write_text(json.dumps({"how": told, "choices": kept}, indent=1), encoding="utf-8")
+        return Measured(results, [choices])
 
 
-def require_measurable(recipe: Recipe, options: Evaluation) -> None:
+def require_measurable(recipe: Recipe, options: Evaluation, shots: Sequence[int]) -> None:
     from metanlp.data.sampler import columns_of, some_of
     from metanlp.errors import UserError
 
@@ -114,121 +184,24 @@ def require_measurable(recipe: Recipe, options: Evaluation) -> None:
         )
     collection = recipe.task.load()
     for split in ("valid", "test"):
-        columns_of(some_of(collection.split(split), options.tasks), options.shots, options.protocol)
-
-
-def how_measured(run: Run, options: Evaluation, rates: Sequence[float], steps: int) -> dict[str, Any]:
-    """All that numbers depend on."""
-    stages = {
-        stage: {"id": run.at(stage).id, "adapting": run.recipe.adapting_of(stage).dump()} for stage in options.stages
-    }
-    return {"asked": options.dump(), "rates": list(rates), "steps": steps, "stages": stages}
-
-
-def read(folder: Path, how: Mapping[str, Any]) -> Measured | None:
-    """What was measured in just this way, or None."""
-    from metanlp.results import Results
-    from metanlp.tuned import Choice
-
-    if not (folder / TUNING).exists():  # written last
-        return None
-    tuning = json.loads((folder / TUNING).read_text(encoding="utf-8"))
-    if tuning["how"] != json.loads(json.dumps(how)):
-        return None
-    choices = {stage: [Choice.of(each) for each in own] for stage, own in tuning["choices"].items()}
-    return Measured(Results.read(folder), [choices])
+        columns_of(some_of(collection.split(split), options.tasks), shots, options.protocol)
 
 
 def pooled(seeds: Sequence[Measured]) -> Measured:
     """The seeds' results as one, in which a task's number is the mean over seeds."""
+    return Measured(joined([each.results for each in seeds]), [choices for each in seeds for choices in each.choices])
+
+
+def joined(parts: Sequence[Results]) -> Results:
+    """Several measurements of one collection as one."""
     from metanlp.config.recipe import Evaluation
     from metanlp.results import results_of
 
-    first, found = seeds[0].results, [each.results for each in seeds]
-    options = Evaluation(**{**first.asked, "seeds": [seed for each in found for seed in each.asked["seeds"]]})
+    first = parts[0]
+    lists = {name: sorted({one for each in parts for one in each.asked[name]}) for name in ("shots", "seeds")}
+    options = Evaluation(**{**first.asked, **lists})
     facts = {name: getattr(first, name) for name in ("collection", "digest", "split", "environment")}
-    predicted = [one for each in found for one in each.predicted]
-    results = results_of(predicted, options, options.stages[:1], **facts)
-    return Measured(results, [choices for each in seeds for choices in each.choices])
-
-
-def table(found: Measured, steps: int) -> str:
-    """The metrics' tables after so many steps, what was chosen for that, and how long adapting took."""
-    from metanlp.report import tables
-    from metanlp.tuning import choices_table
-
-    results = found.results
-    seconds: dict[str, list[float]] = {}
-    for each in results.predicted:
-        if each.steps:
-            seconds.setdefault(each.stage, []).append(each.seconds)
-    took = ", ".join(f"{stage} {fmean(times):.2f}" for stage, times in seconds.items())
-    heading = f"After {steps} step{'s' if steps > 1 else ''} of adapting; seconds a task: {took}"
-    chosen = [
-        f"chosen on validation tasks, seed {seed}:\n{choices_table(choices, results.metrics()[0])}\n"
-        for seed, choices in zip(results.asked["seeds"], found.choices, strict=True)
-    ]
-    measured = [tables(results, metric) for metric in results.metrics()]
-    return "\n".join([heading, "=" * len(heading), "", *measured, *chosen])
-
-
-def verdict(found: Mapping[int, Measured]) -> str:
-    """By the first metric: each stage against the baseline, both after the steps that were the best on validation tasks."""
-    from metanlp.metrics import LOWER_IS_BETTER, paired_bootstrap
-
-    first = next(iter(found.values())).results
-    metric, (baseline, *others) = first.metrics()[0], first.asked["stages"]
-    sign = -1 if metric in LOWER_IS_BETTER else 1
-
-    def score(stage: str, shots: int, steps: int) -> float:
-        return sign * found[steps].results.overall(stage, shots, metric).value
-
-    lines = [
-        f"{metric}, each stage after the number of steps that was the best on validation tasks; p of each line alone"
-    ]
-    for shots in [count for count in first.shots() if count]:
-        best = {}
-        for stage in (baseline, *others):
-            on_validation = {steps: sign * each.on_validation(stage, shots) for steps, each in found.items()}
-            best[stage] = max(on_validation, key=on_validation.__getitem__)
-        for stage in others:
-            ours, theirs = (found[best[each]].results.by_task(each, shots, metric) for each in (stage, baseline))
-            pair = paired_bootstrap([ours[task] for task in ours], [theirs[task] for task in ours], seed=0)
-            gain = f"{pair.difference:+.1f} [{pair.low:.1f}, {pair.high:.1f}], p = {pair.p:.3f}" if pair else "one task"
-            aim = score(baseline, shots, max(found))
-            soon = [steps for steps in sorted(found) if score(stage, shots, steps) >= aim]
-            reached = f"in {soon[0]} steps" if soon else "never"
-            lines.append(
-                f"{shots:5} shots: {stage} after {best[stage]} steps - {baseline} after {best[baseline]}: {gain}; "
-                f"{baseline}'s score after {max(found)} is reached {reached}"
-            )
-    return "\n".join(lines)
-
-
-def draw(found: Mapping[int, Results], path: Path) -> None:
-    """The first metric by steps, a panel for each number of shots; nothing where matplotlib is not installed."""
-    from metanlp.report.drawing import LIGHT, can_draw, figure_as_png
-
-    if not can_draw():
-        return
-    first = next(iter(found.values()))
-    metric, stages = first.metrics()[0], first.asked["stages"]
-    columns = [count for count in first.shots() if count]
-    with figure_as_png(3.2 * len(columns), 3.2, LIGHT) as (figure, png):
-        for axes, shots in zip(figure.subplots(1, len(columns), squeeze=False, sharey=True).flat, columns, strict=True):
-            for number, stage in enumerate(stages):
-                rows = [found[steps].overall(stage, shots, metric) for steps in sorted(found)]
-                steps, values = sorted(found), [row.value for row in rows]
-                axes.plot(steps, values, color=LIGHT.of(number), label=stage, marker="o", markersize=3)
-                if all(row.low is not None for row in rows):
-                    bounds = [row.low for row in rows], [row.high for row in rows]
-                    axes.fill_between(steps, *bounds, color=LIGHT.of(number), alpha=0.15, linewidth=0)
-            axes.set_xscale("log")
-            axes.set_xticks(sorted(found), [str(each) for each in sorted(found)])
-            axes.set_xlabel("steps of adapting")
-            axes.set_title(f"{metric}, {shots} shots", loc="left")
-        axes.legend(frameon=False)
-    path.write_bytes(png.getvalue())
+    return results_of([one for each in parts for one in each.predicted], options, options.stages[:1], **facts)
 
 
 if __name__ == "__main__":

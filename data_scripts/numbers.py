@@ -69,8 +69,8 @@ def locales(collection: common.Collection) -> list[str]:
     return [locale for locale in found if "_" not in locale]
 
 
-def build(per_task: int, seed: int) -> common.Collection:
-    """Every language's task; nothing is written yet."""
+def build(per_task: int, seed: int, training_languages: int | None = None) -> common.Collection:
+    """Every language's task, or so many of those for training, fewer being among more; nothing is written yet."""
     from importlib.metadata import distribution
 
     from rich.console import Console
@@ -83,7 +83,8 @@ def build(per_task: int, seed: int) -> common.Collection:
         terms=sources.licence_of("unicode-rbnf", Path(str(distribution("unicode-rbnf").locate_file(""))))[1],
         source=f"https://github.com/rhasspy/unicode-rbnf {version}: number names by the Unicode CLDR",
         attribution="unicode-rbnf by Michael Hansen (MIT); rules from the Unicode CLDR (Unicode Licence v3)",
-        made_by=f"python data_scripts/numbers.py --out data/numbers --per-task {per_task} --seed {seed}",
+        made_by=f"python data_scripts/numbers.py --out data/numbers --per-task {per_task} --seed {seed}"
+        + (f" --training-languages {training_languages}" if training_languages else ""),
     )
     parts = choose_numbers(per_task, seed)
     for language in track(locales(collection), "spelling", console=Console(stderr=True), transient=True):
@@ -103,6 +104,9 @@ def build(per_task: int, seed: int) -> common.Collection:
         if any(char.isdigit() for row in rows for char in row.target):
             collection.remove(language, "its words contain digits")
     collection.drop_copies("target")
+    ordered = common.shuffled(sorted(collection.tasks["train"]), seed, "languages")
+    for language in ordered[training_languages or len(ordered) :]:
+        collection.remove(language, f"beyond {training_languages} training languages")
     return collection
 
 
@@ -112,13 +116,16 @@ def main(
         int, typer.Option(min=120, max=10_000, help="How many numbers: 0 to 99, and longer ones up to 9,999.")
     ] = 1000,
     seed: Annotated[int, typer.Option(help="Decides which numbers, and which of them are held out.")] = 0,
+    training_languages: Annotated[
+        int | None, typer.Option(min=1, help="How many languages to train on, at most; all by default.")
+    ] = None,
 ) -> None:
     """Write the number names of some 77 languages as a task collection: seconds, no network.
 
     Needs: pip install 'metanlp[demo]'.
     """
     output.check_out(out)
-    output.finish(build(per_task, seed), out)
+    output.finish(build(per_task, seed, training_languages), out)
 
 
 if __name__ == "__main__":

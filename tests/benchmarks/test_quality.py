@@ -38,9 +38,9 @@ def test_it_measures_every_number_of_steps_once_and_says_what_that_means(compare
     first = compare(*options)
     home = tmp_path / "runs/quality-small"
     assert (home / "steps.png").read_bytes()[:4] == b"\x89PNG"
-    files = sorted(home.glob("seed-*/quality/steps-*/results.json"))
+    files = sorted(home.glob("seed-*/quality/shots-*/results.json"))
     assert [str(path.relative_to(home).parent) for path in files] == [
-        f"seed-{seed}/quality/steps-{steps}" for seed in (0, 1) for steps in (1, 3)
+        f"seed-{seed}/quality/shots-{shots}-steps-{steps}" for seed in (0, 1) for shots in (2, 4) for steps in (1, 3)
     ]
     before = {path: path.stat().st_mtime_ns for path in home.rglob("*.json")}
     again = compare(*options)
@@ -51,14 +51,15 @@ def test_it_measures_every_number_of_steps_once_and_says_what_that_means(compare
     scores: dict[tuple[int, str], list[float]] = {}  # steps, stage -> of both tasks and seeds at 4 shots
     chosen: dict[tuple[int, str], list[float]] = {}  # the same of validation tasks: one mean for each seed
     for path in files:
-        steps = int(path.parent.name.split("-")[1])
+        shots, steps = (int(count) for count in path.parent.name.split("-")[1::2])
         for row in json.loads(path.read_text()):
-            if row["task"] and row["shots"] == 4 and row["metric"] == "chrF":
+            assert row["shots"] == shots
+            if row["task"] and shots == 4 and row["metric"] == "chrF":
                 scores.setdefault((steps, row["stage"]), []).append(row["value"])
-        for stage, choices in json.loads((path.parent / "tuning.json").read_text())["choices"].items():
-            (best,) = [choice["best"] for choice in choices if choice["shots"] == 4]
-            assert best["steps"] == steps
-            chosen.setdefault((steps, stage), []).append(best["value"])
+        for stage, (choice,) in json.loads((path.parent / "measured.json").read_text())["choices"].items():
+            assert (choice["shots"], choice["best"]["steps"]) == (shots, steps)
+            if shots == 4:
+                chosen.setdefault((steps, stage), []).append(choice["best"]["value"])
     means = {key: fmean(values) for key, values in scores.items()}
     assert {len(values) for values in scores.values()} == {4}
     best = {stage: max((1, 3), key=lambda steps: fmean(chosen[steps, stage])) for stage in ("joint", "meta")}
@@ -73,14 +74,25 @@ def test_it_measures_every_number_of_steps_once_and_says_what_that_means(compare
 def test_what_was_measured_otherwise_is_measured_anew(compare, tmp_path: Path) -> None:
     once = ["--steps", "1", "--shots", "2", "--seeds", "0", "--rates", "1e-2"]
     compare(*once)
-    (path,) = tmp_path.glob("runs/quality-small/seed-0/quality/steps-1/tuning.json")
+    (path,) = tmp_path.glob("runs/quality-small/seed-0/quality/shots-2-steps-1/measured.json")
     written = [path.stat().st_mtime_ns]
-    for other in (["--rates", "3e-2"], ["adapting.batch=2"], ["--shots", "4"], ["evaluation.queries=3"]):
+    for other in (["--rates", "3e-2"], ["adapting.batch=2"], ["--tuning-tasks", "2"], ["evaluation.queries=3"]):
         compare(*once, *other)
         written.append(path.stat().st_mtime_ns)
         compare(*once, *other)
         assert path.stat().st_mtime_ns == written[-1]
     assert written == sorted(set(written))
+
+
+def test_more_shots_steps_and_seeds_cost_only_what_is_new(compare, tmp_path: Path) -> None:
+    once = ["--rates", "1e-2", "--steps", "1", "--shots", "2", "--seeds", "0"]
+    compare(*once)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("measured.json")}
+    assert len(before) == 2  # without examples, and with two
+    compare(*once, "--steps", "1,2", "--shots", "2,4", "--seeds", "0,1")
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("measured.json")}
+    assert len(after) == 10
+    assert {path: after[path] for path in before} == before
 
 
 @pytest.mark.parametrize(

@@ -115,3 +115,14 @@ def test_as_many_numbers_as_asked_for(per_task: int) -> None:
     assert len(every) == len(set(every)) == per_task
     assert set(range(100)) <= set(every)
     assert abs(len(parts["test"]) - 0.15 * per_task) <= 1
+
+
+def test_fewer_training_languages_are_among_more_and_nothing_else_changes() -> None:
+    whole, ten, three = (numbers.build(120, 0, count) for count in (None, 10, 3))
+    assert len(three.tasks["train"]) == 3 < len(ten.tasks["train"]) == 10 < len(whole.tasks["train"])
+    for fewer, more in ((three, ten), (ten, whole)):
+        assert fewer.tasks["train"].items() <= more.tasks["train"].items()
+        assert all(fewer.tasks[split] == more.tasks[split] for split in ("valid", "test"))
+        assert fewer.info.items() <= more.info.items()
+    assert "--training-languages 3" in three.made_by
+    assert "--training-languages" not in whole.made_by
