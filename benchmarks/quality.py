@@ -29,7 +29,6 @@ from quality_tables import Measured, draw, table, verdict
 if TYPE_CHECKING:
     from metanlp.config.recipe import Evaluation, Recipe
     from metanlp.results import Results
-    from metanlp.run import Run
     from metanlp.tuned import Choice
 
 ROOT, KEPT = Path("runs"), "measured.json"
@@ -89,8 +88,9 @@ class Seed:
     def after(self, steps: int) -> Measured:
         """All numbers of shots after so many steps, and beside them what no adapting changes."""
         cells = [self.zero_shot(), *(self.adapted(shots, steps) for shots in self.shots)]
-        if self.options.prompting:
-            cells += [self.prompted(shots) for shots in (0, *self.shots)]
+        ways = {*self.options.prompting}
+        asked = [*([0] if "persona" in ways else []), *(self.shots if ways - {"persona"} else [])]
+        cells += [self.prompted(shots) for shots in asked]
         choices: Choices = {}
         for cell in cells:
             for stage, own in cell.choices[0].items():
@@ -139,7 +139,7 @@ class Seed:
             columns = columns_of(split, [shots], options.protocol)
             jobs = list(prompting_jobs(self.run, split, columns, options))
             with progress("prompting", len(jobs), show=True) as advance:
-                predicted = list(predict(jobs, "test", options, self.workers, advance)) if jobs else []
+                predicted = list(predict(jobs, "test", options, self.workers, advance))
             facts = {"collection": collection.path.name, "digest": collection.digest, "split": "test"}
             return results_of(predicted, options, [], environment=environment_now(), **facts), {}
 

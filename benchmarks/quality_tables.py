@@ -103,5 +103,3 @@ def draw(found: Mapping[int, Results], path: Path) -> None:
             axes.set_title(f"{metric}, {shots} shots", loc="left")
         axes.legend(frameon=False)
     path.write_bytes(png.getvalue())
-
-

@@ -33,6 +33,26 @@ def compare(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     return run
 
 
+@pytest.fixture
+def talks(tmp_path: Path) -> Path:
+    """Three dialogues of one reply each, of two people in every split."""
+    folder = tmp_path / "people"
+    for split, people in {"train": ("ann", "bob"), "valid": ("cy", "dan"), "test": ("eve", "flo")}.items():
+        (folder / split).mkdir(parents=True)
+        for person in people:
+            rows = [
+                {
+                    "dialogue": str(number),
+                    "history": [f"say {number} to {person}"],
+                    "reply": f"{person} says {number} {split}",
+                }
+                for number in range(3)
+            ]
+            (folder / split / f"{person}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (folder / "collection.yaml").write_text("family: dialogue\nlicence: CC0\nsource: a test\nparallel: false\n")
+    return folder
+
+
 def test_it_measures_every_number_of_steps_once_and_says_what_that_means(compare, tmp_path: Path) -> None:
     options = ["--steps", "1,3", "--shots", "2,4", "--seeds", "0,1", "--rates", "1e-2,3e-2"]
     first = compare(*options)
@@ -93,6 +113,43 @@ def test_more_shots_steps_and_seeds_cost_only_what_is_new(compare, tmp_path: Pat
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("measured.json")}
     assert len(after) == 10
     assert {path: after[path] for path in before} == before
+
+
+def test_examples_in_the_prompt_are_measured_once_beside_every_number_of_steps(
+    talks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    raw = plain_recipe(talks)
+    raw["task"] = {"kind": "dialogue", "collection": str(talks)}
+    raw["backbone"] = {
+        "kind": "tiny_causal",
+        "pieces": "char",
+        "vocabulary": 300,
+        "width": 16,
+        "heads": 2,
+        "feed_forward": 16,
+    }
+    raw["backbone"] |= {"layers": 1, "max_length": 200}
+    raw["stages"]["joint"] = {"algorithm": "joint", "train": raw["stages"]["meta"]["train"] | {"support": 0}}
+    raw["evaluation"] |= {"stages": ["joint", "meta"], "metrics": ["perplexity"], "prompting": ["fit"]}
+    (tmp_path / "talks.yaml").write_text(yaml.safe_dump(raw))
+    monkeypatch.chdir(tmp_path)
+    asked = ["talks.yaml", "--workers", "1", "--seeds", "0", "--shots", "1,2", "--rates", "1e-2", "--steps"]
+    monkeypatch.setattr(sys, "argv", ["quality.py", *asked, "1"])
+    quality.main()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("measured.json")}
+    assert {path.parent.name for path in before if "prompted" in path.parent.name} == {
+        "shots-1-prompted",
+        "shots-2-prompted",
+    }
+    monkeypatch.setattr(sys, "argv", ["quality.py", *asked, "1,2"])
+    quality.main()
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    told = (tmp_path / "runs/quality-talks/table.txt").read_text()
+    for part in told.split("After ")[1:3]:  # of 1 step and of 2 steps
+        (line,) = [
+            line for line in part.splitlines() if line.startswith("zero-shot prompted (fit) ") and "-" not in line[10:]
+        ]
+        assert len(line.split("[")) == 3  # a value with its interval at either number of shots
 
 
 @pytest.mark.parametrize(
