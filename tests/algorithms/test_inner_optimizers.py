@@ -104,8 +104,9 @@ def test_out_receives_the_same_numbers(kind: str, in_place: bool) -> None:
 
 
 def test_clipping_goes_by_the_norm_of_a_task() -> None:
-    grads = {"a": torch.tensor([[3.0], [0.3]]), "b": torch.tensor([[4.0, 0.0], [0.4, 0.0]])}  # norms 5 and 0.5
-    torch.testing.assert_close(clip_factors(grads, 1.0), torch.tensor([0.2, 1.0]), rtol=1e-5, atol=0)
+    grads = {"a": torch.tensor([[3.0], [0.3]]), "b": torch.tensor([[4.0, 0.0], [0.4, 0.0]])}
+    grads["a number"] = torch.tensor([12.0, 0.0])  # norms of all three: 13 and 0.5
+    torch.testing.assert_close(clip_factors(grads, 1.0), torch.tensor([1 / 13, 1.0]), rtol=1e-5, atol=0)
 
 
 def test_moments_start_from_zero_wherever_they_are_kept() -> None:

