@@ -11,8 +11,10 @@ done is kept and not done again: an interrupted run goes on, more shots, steps o
 come from what is there within a minute. Seeds are averaged task by task; intervals and tests are over tasks. The first of the
 recipe's `evaluation.stages` is the baseline.
 
-At the end stand, for each number of shots, how much better each stage is than the baseline, each after the number of steps
-that was the best on validation tasks, and in how many steps it does what the baseline does in the largest number.
+Printed, and kept there as `table.md`, are means with intervals and differences to the baseline; `details.txt` has signatures,
+passes, and what was chosen, `steps.png` the curves. At the end stand, for each number of shots, how much better each stage is
+than the baseline, each after the number of steps that was the best on validation tasks, and in how many steps it does what the
+baseline does in the largest number.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quality_tables import Measured, draw, table, verdict
+from quality_tables import Measured, draw, summary, table, verdict
 
 if TYPE_CHECKING:
     from metanlp.config.recipe import Evaluation, Recipe
@@ -53,9 +55,11 @@ def main() -> None:
     home = asked.out or ROOT / f"quality-{asked.recipe.removesuffix('.yaml').strip('./').replace('/', '-')}"
     seeds = [Seed(asked, home / f"seed-{seed}", seed) for seed in asked.seeds]
     found = {steps: pooled([each.after(steps) for each in seeds]) for steps in asked.steps}
-    text = "\n\n".join([*(table(each, steps) for steps, each in found.items()), verdict(found)])
+    details = "\n\n".join(table(each, steps) for steps, each in found.items())
+    (home / "details.txt").write_text(details + "\n", encoding="utf-8")
+    text = f"{summary(found)}\n\n{verdict(found)}\n"
+    (home / "table.md").write_text(text, encoding="utf-8")
     print(text)
-    (home / "table.txt").write_text(text + "\n", encoding="utf-8")
     draw({steps: each.results for steps, each in found.items()}, home / "steps.png")
 
 

@@ -46,6 +46,40 @@ def table(found: Measured, steps: int) -> str:
     return "\n".join([heading, "=" * len(heading), "", *measured, *chosen])
 
 
+def summary(found: Mapping[int, Measured]) -> str:
+    """All numbers of steps in Markdown, a table for each metric: means with intervals, then differences to the baseline."""
+    return "\n\n".join(_summary(found, metric) for metric in next(iter(found.values())).results.metrics())
+
+
+def _summary(found: Mapping[int, Measured], metric: str) -> str:
+    from metanlp.report.summary import probability
+    from metanlp.report.text import difference, value
+
+    first = next(iter(found.values())).results
+    columns, stages = [count for count in first.shots() if count], first.asked["stages"]
+    heads = [metric, *(f"{count} shots" if count > 1 else "1 shot" for count in columns), "seconds to adapt"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+
+    def add(name: str, cells: list[str], seconds: str = "") -> None:
+        lines.append(f"| {name} | {' | '.join(cells)} | {seconds} |")
+
+    for stage in stages:
+        add(f"{stage}, zero-shot", [value(first.overall(stage, 0, metric))] * len(columns))
+    for name in [name for name in first.stages() if name not in stages]:
+        add(name, [value(first.overall(name, count, metric)) for count in columns])
+    for steps, each in found.items():
+        results = each.results
+        told = f"{steps} step{'s' if steps > 1 else ''}"
+        for stage in stages:
+            times = [one.seconds for one in results.predicted if one.stage == stage and one.shots]
+            add(f"{stage}, {told}", [value(results.overall(stage, n, metric)) for n in columns], f"{fmean(times):.2f}")
+        for stage in stages[1:]:
+            pairs = {one.shots: one for one in results.comparisons if (one.stage, one.metric) == (stage, metric)}
+            cells = [f"{difference(pairs[n])}, {probability(pairs[n].p)}" if n in pairs else "" for n in columns]
+            add(f"{stage} - {stages[0]}, {told}", cells)
+    return "\n".join(lines)
+
+
 def verdict(found: Mapping[int, Measured]) -> str:
     """By the first metric: each stage against the baseline, both after the steps that were the best on validation tasks."""
     from metanlp.metrics import LOWER_IS_BETTER, paired_bootstrap

@@ -66,7 +66,7 @@ def test_it_measures_every_number_of_steps_once_and_says_what_that_means(compare
     again = compare(*options)
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*.json")} == before
     assert again in first  # what is printed besides is the progress
-    assert (home / "table.txt").read_text() == again
+    assert (home / "table.md").read_text() == again.removesuffix("\n")
 
     scores: dict[tuple[int, str], list[float]] = {}  # steps, stage -> of both tasks and seeds at 4 shots
     chosen: dict[tuple[int, str], list[float]] = {}  # the same of validation tasks: one mean for each seed
@@ -81,6 +81,10 @@ def test_it_measures_every_number_of_steps_once_and_says_what_that_means(compare
             if shots == 4:
                 chosen.setdefault((steps, stage), []).append(choice["best"]["value"])
     means = {key: fmean(values) for key, values in scores.items()}
+    for (steps, stage), mean in means.items():  # of chrF, whose table is the first
+        told = f"{steps} step{'s' if steps > 1 else ''}"
+        row = next(line for line in again.splitlines() if line.startswith(f"| {stage}, {told} |"))
+        assert row.split("|")[3].split()[0] == f"{mean:.1f}"
     assert {len(values) for values in scores.values()} == {4}
     best = {stage: max((1, 3), key=lambda steps: fmean(chosen[steps, stage])) for stage in ("joint", "meta")}
     gain = means[best["meta"], "meta"] - means[best["joint"], "joint"]
@@ -144,12 +148,11 @@ def test_examples_in_the_prompt_are_measured_once_beside_every_number_of_steps(
     monkeypatch.setattr(sys, "argv", ["quality.py", *asked, "1,2"])
     quality.main()
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    told = (tmp_path / "runs/quality-talks/table.txt").read_text()
-    for part in told.split("After ")[1:3]:  # of 1 step and of 2 steps
-        (line,) = [
-            line for line in part.splitlines() if line.startswith("zero-shot prompted (fit) ") and "-" not in line[10:]
-        ]
-        assert len(line.split("[")) == 3  # a value with its interval at either number of shots
+    told = (tmp_path / "runs/quality-talks/table.md").read_text()
+    (line,) = [line for line in told.splitlines() if line.startswith("| zero-shot prompted (fit) |")]
+    assert line.count("[") == 2  # a value with its interval at either number of shots
+    details = (tmp_path / "runs/quality-talks/details.txt").read_text()
+    assert details.count("\nzero-shot prompted (fit)   ") == 2  # beside 1 step and beside 2 steps
 
 
 @pytest.mark.parametrize(
