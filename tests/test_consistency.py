@@ -7,29 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from entailment_model import LABELS, save_model
 
 from metanlp.consistency import Entailment
 from metanlp.errors import UserError
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "i", "like", "cats", "dogs", "hate", "no", "yes", "."]
-LABELS = {0: "CONTRADICTION", 1: "entailment", 2: "Neutral"}
 REPLIES = ["i like cats", "no", "yes yes .", "i hate dogs . i like dogs", "cats"]
 SENTENCES = ["i hate cats .", "like", "dogs dogs no"]
-
-
-def save_model(folder: Path, labels: dict[int, str]) -> Path:
-    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
-
-    folder.mkdir(exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join(WORDS))
-    torch.manual_seed(4)
-    config = BertConfig(
-        vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
-        initializer_range=1.0, id2label=labels, label2id={label: number for number, label in labels.items()},
-    )  # fmt: skip
-    BertForSequenceClassification(config).save_pretrained(folder)
-    BertTokenizerFast(vocab={word: at for at, word in enumerate(WORDS)}).save_pretrained(folder)
-    return folder
 
 
 def test_it_is_the_sum_over_sentences_and_the_mean_over_replies(

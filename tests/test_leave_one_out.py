@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from makers import plain_recipe
-from test_prompting import DIALOGUES, PERSONA, measured, plain_perplexity, shown_by_hand, write_people
+from prompted_people import DIALOGUES, PERSONA, measured, plain_perplexity, shown_by_hand, write_people
 
 from metanlp.config.load import build_recipe, changed
 from metanlp.data.types import Episode, Example, Prompt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import torch
 from backbones.causal_models import save_causal
 from backbones.real_formats import e5, mt5, nllb
+from small_collections import CODES, write_people, write_tasks
 
 from metanlp.config.load import load_recipe, recipe_names, recipes_folder
 from metanlp.config.recipe import Recipe
@@ -27,7 +27,6 @@ STAND_INS |= {
     "HuggingFaceTB/SmolLM2-135M-Instruct": partial(save_causal, "llama"),
     "Qwen/Qwen3-0.6B": partial(save_causal, "qwen3"),
 }
-CODES = ["deu_Latn", "fra_Latn", "zul_Latn", "quy_Latn", "mri_Latn", "swh_Latn"]
 
 
 def test_the_promised_recipes_are_there() -> None:
@@ -85,35 +84,6 @@ def test_stages_that_are_compared_cost_the_same(name: str) -> None:
     ]  # else nothing has prepared it
     costs = {stage: passes(stage) for stage in trained}
     assert len(set(costs.values())) <= 1, costs
-
-
-def write_tasks(folder: Path, texts: int) -> Path:
-    """Four training tasks, a validation and a test task of `texts` examples each."""
-    facts = []
-    for number, (split, code) in enumerate(zip(["train"] * 4 + ["valid", "test"], CODES, strict=True)):
-        (folder / split).mkdir(parents=True, exist_ok=True)
-        rows = [f"{code[:2]} {row} {number}\tw{row} {code[0]}" for row in range(texts)]
-        (folder / split / f"{code[:3]}.tsv").write_text("source\ttarget\n" + "".join(f"{row}\n" for row in rows))
-        facts.append(f"  {code[:3]}: {{source_language: {code}, target_language: eng_Latn, language: {code[:3]}}}\n")
-    head = "family: translation\nlicence: CC0\nsource: made by a test\nparallel: false\ntasks:\n"
-    (folder / "collection.yaml").write_text(head + "".join(facts))
-    return folder
-
-
-def write_people(folder: Path, dialogues: int) -> Path:
-    """Four training people, one for validation and one for the test, of `dialogues` dialogues with three replies each."""
-    for number, (split, code) in enumerate(zip(["train"] * 4 + ["valid", "test"], CODES, strict=True)):
-        (folder / split).mkdir(parents=True, exist_ok=True)
-        rows = [
-            {"dialogue": f"{number}-{place}", "history": [f"{code[:2]} {row} {place}"], "reply": f"w{row} {code[0]}"}
-            for place in range(dialogues)
-            for row in range(3)
-        ]
-        (folder / split / f"{code[:3]}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    facts = "family: dialogue\nlicence: CC0\nsource: made by a test\nparallel: false\ntasks:\n"
-    known = "".join(f"  {code[:3]}: {{persona: [i like {code[:3]}]}}\n" for code in CODES)
-    (folder / "collection.yaml").write_text(facts + known)
-    return folder
 
 
 WRITERS = {"translation": write_tasks, "dialogue": write_people}

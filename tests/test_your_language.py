@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from backbones.real_formats import nllb
-from test_recipes import write_tasks
+from small_collections import write_tasks
 
 import metanlp.__main__
 

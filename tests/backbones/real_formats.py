@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
+marian_asks = pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses:UserWarning")
 SENTENCES = [
     "the cat sat on the mat",
     "a small bird sings in the old garden",

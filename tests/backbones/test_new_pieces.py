@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from real_formats import BUILDERS, SENTENCES
+from real_formats import BUILDERS, SENTENCES, marian_asks
 
 from metanlp.backbones._new_pieces import why_none
 from metanlp.config.languages import Additions
@@ -23,7 +23,7 @@ from metanlp.errors import UserError
 from metanlp.registry import BACKBONES
 from metanlp.run import Run
 
-pytestmark = pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses:UserWarning")  # Marian says it
+pytestmark = marian_asks
 FAMILIES = ["nllb", "mbart50", "t5", "mt5"]
 CODES = {"nllb": "tyv_Cyrl", "mbart50": "tyv_CY"}
 everyone = pytest.mark.parametrize("name", FAMILIES)

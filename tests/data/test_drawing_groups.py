@@ -1,48 +1,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pytest
+from dialogue_splits import PEOPLE, Dialogues, groups, split_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metanlp.data.collection import TaskCollection
 from metanlp.data.sampler import EpisodeSampler, evaluation_episode, shortages
 from metanlp.data.split import TaskSplit
-from metanlp.data.types import Episode, Example
+from metanlp.data.types import Episode
 from metanlp.errors import UserError
 
 PER_EXAMPLE = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-Dialogues = Sequence[tuple[int, str]]  # how many replies each has, and its mark
-PEOPLE: dict[str, Dialogues] = {
-    "ann": [(3, ""), (1, ""), (8, ""), (2, ""), (2, ""), (5, ""), (1, "")],
-    "bob": [(2, ""), (4, "")],
-    "cyd": [(2, "support"), (3, ""), (2, "query"), (4, ""), (1, "support"), (3, "query")],
-    "dee": [(2, ""), (2, "support"), (6, "support"), (3, "")],
-}
-
-
-def split_of(make: Callable[..., Path], people: dict[str, Dialogues], split: str = "train", **where: str) -> TaskSplit:
-    def rows(name: str, dialogues: Dialogues) -> list[dict[str, object]]:
-        return [
-            {"dialogue": f"{name}-{number:03}", "history": [f"line {place}"], "reply": f"{name} {place}", "pool": mark}
-            for number, (size, mark) in enumerate(dialogues)
-            for place in range(size)
-        ]
-
-    path = make({f"{split}/{name}": rows(name, dialogues) for name, dialogues in people.items()}, **where)
-    return TaskCollection.open(path).split(split)
 
 
 @pytest.fixture
 def split(make_dialogues) -> TaskSplit:
     return split_of(make_dialogues, PEOPLE)
-
-
-def groups(examples: Sequence[Example]) -> list[str]:
-    return [example.group for example in examples]
 
 
 def check_sides(episode: Episode) -> None:

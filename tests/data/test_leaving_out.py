@@ -5,9 +5,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from dialogue_splits import PEOPLE, groups, split_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_drawing_groups import PEOPLE, groups, split_of
 
 from metanlp.data.collection import TaskCollection
 from metanlp.data.sampler import columns_of, left_out_episodes, shots_within

@@ -13,14 +13,12 @@ from typing import Any
 import pytest
 import torch
 from backbones.real_formats import SENTENCES, e5
-from test_translation import TEXTS, pipe, runs, texts_of
+from translating import TEXTS, pipe, texts_of
 
 import metanlp
 from metanlp.data.types import Prompt
 from metanlp.errors import UserError
 from metanlp.run import Run
-
-__all__ = ["runs"]  # the fixture
 
 
 @pytest.fixture(autouse=True)
