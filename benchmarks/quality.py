@@ -3,6 +3,7 @@
     python benchmarks/quality.py quality/numbers
     python benchmarks/quality.py quality/numbers --steps 20,100 --shots 16,64 --seeds 0        # for a look
     python benchmarks/quality.py quality/chitchat backbone.model=backbones/smollm2 --steps 2,8
+    python data_scripts/numbers.py --out data/numbers_14 --training-languages 14
     python benchmarks/quality.py quality/numbers task.collection=data/numbers_14 --out runs/quality-numbers_14
 
 For every seed it trains the recipe's stages, in runs/quality-NAME/seed-N. For every number of shots and of steps it tunes each
@@ -12,9 +13,9 @@ come from what is there within a minute. Seeds are averaged task by task; interv
 recipe's `evaluation.stages` is the baseline.
 
 Printed, and kept there as `table.md`, are means with intervals and differences to the baseline; `details.txt` has signatures,
-passes, and what was chosen, `steps.png` the curves. At the end stand, for each number of shots, how much better each stage is
-than the baseline, each after the number of steps that was the best on validation tasks, and in how many steps it does what the
-baseline does in the largest number.
+passes, and what was chosen, `steps.png` the curves. Seconds are by the clock, on a machine as busy as it was. At the end stand,
+for each number of shots, how much better each stage is than the baseline, each after the number of steps that was the best on
+validation tasks, and in how many steps it does what the baseline does in the largest number.
 """
 
 from __future__ import annotations
@@ -48,12 +49,15 @@ def main() -> None:
     parser.add_argument(
         "--rates", default="", help="learning rates to choose from; default: 0.3 to 10 times the recipe's"
     )
-    parser.add_argument("--tuning-tasks", type=int, default=None, help="validation tasks to tune on; default: all")
+    parser.add_argument(
+        "--tuning-tasks", type=int, default=None, help="validation tasks to tune on; default: the recipe's"
+    )
     parser.add_argument("--out", type=Path, help="the folder; default: runs/quality-NAME")
     parser.add_argument("--workers", type=int, default=None, help="processes that measure; default: the cores")
     asked = parser.parse_intermixed_args()
-    home = asked.out or ROOT / f"quality-{asked.recipe.removesuffix('.yaml').strip('./').replace('/', '-')}"
-    seeds = [Seed(asked, home / f"seed-{seed}", seed) for seed in asked.seeds]
+    name = asked.recipe.removesuffix(".yaml").strip("./").replace("/", "-").removeprefix("quality-")
+    home = asked.out or ROOT / f"quality-{name}"
+    seeds = [Seed(asked, home / f"seed-{seed}", seed) for seed in sorted(set(asked.seeds))]
     found = {steps: pooled([each.after(steps) for each in seeds]) for steps in asked.steps}
     details = "\n\n".join(table(each, steps) for steps, each in found.items())
     (home / "details.txt").write_text(details + "\n", encoding="utf-8")
@@ -82,10 +86,10 @@ class Seed:
         recipe = load_recipe(asked.recipe, f"seed={seed}", *asked.overrides)
         self.shots = [count for count in sorted(set(asked.shots or recipe.evaluation.shots)) if count]
         self.options = recipe.evaluation.model_copy(update={"seeds": [seed], "others": 0})
-        require_measurable(recipe, self.options, self.shots)
+        self.tuning_tasks = asked.tuning_tasks or self.options.tasks
+        require_measurable(recipe, self.options, self.shots, {"valid": self.tuning_tasks, "test": self.options.tasks})
         rates = [float(rate) for rate in asked.rates.split(",") if rate]
         self.rates = rates or [float(f"{part * recipe.adapting.learning_rate:.2g}") for part in PARTS]
-        self.tuning_tasks = asked.tuning_tasks or self.options.tasks
         self.workers = asked.workers or worker_count()
         self.run = Run.open(meta_train(recipe, folder))
 
@@ -117,11 +121,12 @@ class Seed:
 
         def measure() -> tuple[Results, Choices]:
             tuning = options.model_copy(update={"tasks": self.tuning_tasks})
-            chosen = tune(run, options=tuning, rates=self.rates, steps=[steps], **self.how())
-            results = evaluate(run, options=options, **self.how())
-            for stage in chosen:
-                (run.at(stage).place / TUNED).unlink()  # chosen for this number of steps alone
-            return results, chosen
+            try:
+                chosen = tune(run, options=tuning, rates=self.rates, steps=[steps], **self.how())
+                return evaluate(run, options=options, **self.how()), chosen
+            finally:
+                for stage in options.stages:
+                    (run.at(stage).place / TUNED).unlink(missing_ok=True)  # chosen for this number of steps alone
 
         adapting = {stage: run.recipe.adapting_of(stage).dump() for stage in options.stages}
         how = {"rates": self.rates, "steps": steps, "tuning_tasks": self.tuning_tasks, "adapting": adapting}
@@ -178,7 +183,10 @@ class Seed:
         return Measured(results, [choices])
 
 
-def require_measurable(recipe: Recipe, options: Evaluation, shots: Sequence[int]) -> None:
+def require_measurable(
+    recipe: Recipe, options: Evaluation, shots: Sequence[int], tasks: Mapping[str, int | None]
+) -> None:
+    """`tasks` are how many of a split's tasks take part."""
     from metanlp.data.sampler import columns_of, some_of
     from metanlp.errors import UserError
 
@@ -187,8 +195,8 @@ def require_measurable(recipe: Recipe, options: Evaluation, shots: Sequence[int]
             f"evaluation.stages are {options.stages}; name the baseline and, after it, what it is held against"
         )
     collection = recipe.task.load()
-    for split in ("valid", "test"):
-        columns_of(some_of(collection.split(split), options.tasks), shots, options.protocol)
+    for split, count in tasks.items():
+        columns_of(some_of(collection.split(split), count), shots, options.protocol)
 
 
 def pooled(seeds: Sequence[Measured]) -> Measured:

@@ -47,7 +47,10 @@ def table(found: Measured, steps: int) -> str:
 
 
 def summary(found: Mapping[int, Measured]) -> str:
-    """All numbers of steps in Markdown, a table for each metric: means with intervals, then differences to the baseline."""
+    """All numbers of steps in Markdown, a table for each metric: means with intervals, then differences to the baseline.
+
+    Seconds are those of the wall, of a task adapted to beside whatever else ran, the mean over numbers of shots.
+    """
     return "\n\n".join(_summary(found, metric) for metric in next(iter(found.values())).results.metrics())
 
 
@@ -66,7 +69,8 @@ def _summary(found: Mapping[int, Measured], metric: str) -> str:
     for stage in stages:
         add(f"{stage}, zero-shot", [value(first.overall(stage, 0, metric))] * len(columns))
     for name in [name for name in first.stages() if name not in stages]:
-        add(name, [value(first.overall(name, count, metric)) for count in columns])
+        asked = {row.shots for row in first.rows if row.stage == name}  # persona sentences need no examples
+        add(name, [value(first.overall(name, count if count in asked else 0, metric)) for count in columns])
     for steps, each in found.items():
         results = each.results
         told = f"{steps} step{'s' if steps > 1 else ''}"
@@ -83,6 +87,7 @@ def _summary(found: Mapping[int, Measured], metric: str) -> str:
 def verdict(found: Mapping[int, Measured]) -> str:
     """By the first metric: each stage against the baseline, both after the steps that were the best on validation tasks."""
     from metanlp.metrics import LOWER_IS_BETTER, paired_bootstrap
+    from metanlp.report.summary import probability
 
     first = next(iter(found.values())).results
     metric, (baseline, *others) = first.metrics()[0], first.asked["stages"]
@@ -102,7 +107,11 @@ def verdict(found: Mapping[int, Measured]) -> str:
         for stage in others:
             ours, theirs = (found[best[each]].results.by_task(each, shots, metric) for each in (stage, baseline))
             pair = paired_bootstrap([ours[task] for task in ours], [theirs[task] for task in ours], seed=0)
-            gain = f"{pair.difference:+.1f} [{pair.low:.1f}, {pair.high:.1f}], p = {pair.p:.3f}" if pair else "one task"
+            gain = (
+                f"{pair.difference:+.1f} [{pair.low:.1f}, {pair.high:.1f}], {probability(pair.p)}"
+                if pair
+                else "one task"
+            )
             aim = score(baseline, shots, max(found))
             soon = [steps for steps in sorted(found) if score(stage, shots, steps) >= aim]
             reached = f"in {soon[0]} steps" if soon else "never"

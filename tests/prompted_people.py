@@ -20,7 +20,7 @@ DIALOGUES = {"ann": 6, "bob": 5, "cy": 3}  # of the test people
 PERSONA = {"ann": ["i like cats", "no dogs ."], "bob": ["i hate cats ."]}
 
 
-def write_people(folder: Path) -> Path:
+def write_talkers(folder: Path) -> Path:
     """Dialogues of one to three replies."""
     names = {"train": {"dan": 5, "eve": 5, "flo": 5}, "test": DIALOGUES}
     for split, people in names.items():

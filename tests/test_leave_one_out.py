@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from makers import plain_recipe
-from prompted_people import DIALOGUES, PERSONA, measured, plain_perplexity, shown_by_hand, write_people
+from prompted_people import DIALOGUES, PERSONA, measured, plain_perplexity, shown_by_hand, write_talkers
 
 from metanlp.config.load import build_recipe, changed
 from metanlp.data.types import Episode, Example, Prompt
@@ -34,7 +34,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     """Adapts by plain gradient steps on all examples at once."""
     home = tmp_path_factory.mktemp("left-out")
     raw = plain_recipe(home) | {"fast_weights": request.param}
-    people = write_people(home / "people")
+    people = write_talkers(home / "people")
     (people / "valid").mkdir()
     (people / "valid" / "gil.jsonl").write_text((people / "test" / "cy.jsonl").read_text())
     raw["task"] = {"kind": "dialogue", "collection": str(people), "system": "Reply."}

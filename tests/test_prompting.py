@@ -10,7 +10,7 @@ import pytest
 import torch
 from entailment_model import LABELS, save_model
 from makers import plain_recipe
-from prompted_people import PERSONA, measured, plain_perplexity, shown_by_hand, write_people
+from prompted_people import PERSONA, measured, plain_perplexity, shown_by_hand, write_talkers
 
 from metanlp.config.load import build_recipe
 from metanlp.config.recipe import Evaluation
@@ -30,7 +30,7 @@ from metanlp.training import meta_train
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
     home = tmp_path_factory.mktemp("people")
     raw = plain_recipe(home) | {"fast_weights": request.param}
-    raw["task"] = {"kind": "dialogue", "collection": str(write_people(home / "people")), "system": "Reply."}
+    raw["task"] = {"kind": "dialogue", "collection": str(write_talkers(home / "people")), "system": "Reply."}
     raw["backbone"] = {
         "kind": "tiny_causal", "pieces": "char", "vocabulary": 300, "width": 16, "heads": 2, "feed_forward": 16,
         "layers": 1, "max_length": 200,

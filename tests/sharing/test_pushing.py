@@ -89,8 +89,10 @@ def test_pushed_again_it_takes_nothing_away(runs, tmp_path: Path) -> None:
     generated = card.read_text(encoding="utf-8")
     assert not push_adaptation(run, "cat", str(folder)).edited
     card.write_text(generated + "Of letters.\n", encoding="utf-8")  # the run's own is the one to edit
-    again = push_adaptation(run, "cat", str(folder))
-    card.write_text(generated, encoding="utf-8")
+    try:
+        again = push_adaptation(run, "cat", str(folder))
+    finally:
+        card.write_text(generated, encoding="utf-8")  # other tests use the run too
     assert (again.card, again.edited) == (card, False)
     assert (folder / "README.md").read_text(encoding="utf-8") == generated + "Of letters.\n"
     (folder / "README.md").write_text("# Mine\n", encoding="utf-8")
