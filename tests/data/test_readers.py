@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from metanlp.data.readers import read_examples, read_file, read_rows
@@ -50,15 +50,18 @@ def test_any_text_goes_through_jsonl_unchanged(tmp_path: Path, rows: list, ascii
 
 
 @PER_EXAMPLE
-@given(rows=pairs)
-def test_any_text_goes_through_parquet_and_parallel_files_unchanged(tmp_path: Path, rows: list) -> None:
+@example(rows=[("0", "\ufeff")], bom=False)
+@given(rows=pairs, bom=st.booleans())
+def test_any_text_goes_through_parquet_and_parallel_files_unchanged(tmp_path: Path, rows: list, bom: bool) -> None:
     sources, targets = [s for s, _ in rows], [t for _, t in rows]
     pq.write_table(
         pa.table({"target": targets, "source": sources}, pa.schema([("target", "string"), ("source", "string")])),
         tmp_path / "a.parquet",
     )
-    write(tmp_path / "b.source.txt", "".join(f"{text}\n" for text in sources))
-    write(tmp_path / "b.target.txt", "".join(f"{text}\n" for text in targets))
+    for name, texts in (("b.source.txt", sources), ("b.target.txt", targets)):
+        content = "".join(f"{text}\n" for text in texts)
+        marked = bom or content.startswith("\ufeff")  # the first one is the file's own, so a text's needs one before it
+        write(tmp_path / name, "\ufeff" * marked + content)
     for name in ("a.parquet", "b.source.txt", "b.target.txt"):
         examples, rejected = read_file(tmp_path / name)
         assert [(example.source, example.target) for example in examples] == rows
