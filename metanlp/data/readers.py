@@ -90,9 +90,10 @@ def _format_of(path: Path, form: type[RowForm]) -> Callable[[Path], Iterator[Row
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     with path.open("rb") as file:
+        if file.read(len(_BOM)) != _BOM:
+            file.seek(0)
         for number, line in enumerate(file, start=1):
-            line = line.removesuffix(b"\n").removesuffix(b"\r")
-            yield number, line.removeprefix(_BOM) if number == 1 else line
+            yield number, line.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def _tsv(path: Path) -> Iterator[Row]:

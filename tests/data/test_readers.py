@@ -51,6 +51,7 @@ def test_any_text_goes_through_jsonl_unchanged(tmp_path: Path, rows: list, ascii
 
 @PER_EXAMPLE
 @example(rows=[("0", "\ufeff")], bom=False)
+@example(rows=[], bom=True)
 @given(rows=pairs, bom=st.booleans())
 def test_any_text_goes_through_parquet_and_parallel_files_unchanged(tmp_path: Path, rows: list, bom: bool) -> None:
     sources, targets = [s for s, _ in rows], [t for _, t in rows]
