@@ -109,7 +109,9 @@ class Seed:
         from metanlp.evaluation import evaluate
 
         options = self.options_at(0)
-        return self.kept("zero-shot", options, {}, lambda: (evaluate(self.run, options=options, **self.how()), {}))
+        return self.kept(
+            "zero-shot", options, {}, lambda: (evaluate(self.run, options=options, workers=self.workers, show=True), {})
+        )
 
     def adapted(self, shots: int, steps: int) -> Measured:
         """Tuned on validation tasks, then measured on test tasks."""
@@ -122,8 +124,8 @@ class Seed:
         def measure() -> tuple[Results, Choices]:
             tuning = options.model_copy(update={"tasks": self.tuning_tasks})
             try:
-                chosen = tune(run, options=tuning, rates=self.rates, steps=[steps], **self.how())
-                return evaluate(run, options=options, **self.how()), chosen
+                chosen = tune(run, options=tuning, rates=self.rates, steps=[steps], workers=self.workers, show=True)
+                return evaluate(run, options=options, workers=self.workers, show=True), chosen
             finally:
                 for stage in options.stages:
                     (run.at(stage).place / TUNED).unlink(missing_ok=True)  # chosen for this number of steps alone
@@ -134,31 +136,17 @@ class Seed:
 
     def prompted(self, shots: int) -> Measured:
         """The untrained backbone with examples in its prompt, or with nothing but persona sentences."""
-        from metanlp.data.sampler import columns_of, some_of
-        from metanlp.environment import environment_now
-        from metanlp.jobs import predict, prompting_jobs
-        from metanlp.progress import progress
-        from metanlp.results import results_of
+        from metanlp.evaluation import evaluate_prompting
 
         options = self.options_at(shots).model_copy(update={"prompting": self.options.prompting})
 
         def measure() -> tuple[Results, Choices]:
-            collection = self.run.prepare()
-            split = some_of(collection.split("test"), options.tasks)
-            columns = columns_of(split, [shots], options.protocol)
-            jobs = list(prompting_jobs(self.run, split, columns, options))
-            with progress("prompting", len(jobs), show=True) as advance:
-                predicted = list(predict(jobs, "test", options, self.workers, advance))
-            facts = {"collection": collection.path.name, "digest": collection.digest, "split": "test"}
-            return results_of(predicted, options, [], environment=environment_now(), **facts), {}
+            return evaluate_prompting(self.run, options=options, workers=self.workers, show=True), {}
 
         return self.kept(f"shots-{shots}-prompted", options, {}, measure)
 
     def options_at(self, shots: int) -> Evaluation:
         return self.options.model_copy(update={"shots": [shots], "prompting": []})
-
-    def how(self) -> dict[str, Any]:
-        return {"workers": self.workers, "show": True}
 
     def kept(
         self, name: str, options: Evaluation, how: Mapping[str, Any], measure: Callable[[], tuple[Results, Choices]]

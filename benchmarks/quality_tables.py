@@ -27,17 +27,13 @@ class Measured:
 
 
 def table(found: Measured, steps: int) -> str:
-    """The metrics' tables after so many steps, what was chosen for that, and how long adapting took."""
+    """The metrics' tables after so many steps, and what was chosen for that."""
     from metanlp.report import tables
+    from metanlp.report.summary import counted
     from metanlp.tuning import choices_table
 
     results = found.results
-    seconds: dict[str, list[float]] = {}
-    for each in results.predicted:
-        if each.steps:
-            seconds.setdefault(each.stage, []).append(each.seconds)
-    took = ", ".join(f"{stage} {fmean(times):.2f}" for stage, times in seconds.items())
-    heading = f"After {steps} step{'s' if steps > 1 else ''} of adapting; seconds a task: {took}"
+    heading = f"After {counted(steps, 'step')} of adapting"
     chosen = [
         f"chosen on validation tasks, seed {seed}:\n{choices_table(choices, results.metrics()[0])}\n"
         for seed, choices in zip(results.asked["seeds"], found.choices, strict=True)
@@ -55,12 +51,12 @@ def summary(found: Mapping[int, Measured]) -> str:
 
 
 def _summary(found: Mapping[int, Measured], metric: str) -> str:
-    from metanlp.report.summary import probability
+    from metanlp.report.summary import counted, probability
     from metanlp.report.text import difference, value
 
     first = next(iter(found.values())).results
     columns, stages = [count for count in first.shots() if count], first.asked["stages"]
-    heads = [metric, *(f"{count} shots" if count > 1 else "1 shot" for count in columns), "seconds to adapt"]
+    heads = [metric, *(counted(count, "shot") for count in columns), "seconds to adapt"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
 
     def add(name: str, cells: list[str], seconds: str = "") -> None:
@@ -73,7 +69,7 @@ def _summary(found: Mapping[int, Measured], metric: str) -> str:
         add(name, [value(first.overall(name, count if count in asked else 0, metric)) for count in columns])
     for steps, each in found.items():
         results = each.results
-        told = f"{steps} step{'s' if steps > 1 else ''}"
+        told = counted(steps, "step")
         for stage in stages:
             times = [one.seconds for one in results.predicted if one.stage == stage and one.shots]
             add(f"{stage}, {told}", [value(results.overall(stage, n, metric)) for n in columns], f"{fmean(times):.2f}")

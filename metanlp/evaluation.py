@@ -9,6 +9,7 @@ from typing import Any
 
 from metanlp.adaptation import Adaptation, load_adaptation, save_adaptation
 from metanlp.config.recipe import Evaluation
+from metanlp.data.collection import TaskCollection
 from metanlp.data.sampler import columns_of, some_of
 from metanlp.data.types import Episode, Example
 from metanlp.encoding import prompts_of
@@ -16,6 +17,7 @@ from metanlp.environment import environment_now
 from metanlp.errors import UserError
 from metanlp.jobs import jobs_of, predict, prompting_jobs
 from metanlp.likelihood import perplexity, target_losses
+from metanlp.measuring import Job
 from metanlp.metrics import PERPLEXITY, WHO_IS_IT
 from metanlp.progress import progress
 from metanlp.results import Results, results_of
@@ -65,9 +67,32 @@ def evaluate(
         for job in jobs_of(each, label, names, shots, seed, adapting_for(each, shots), options)
     ]
     jobs += prompting_jobs(run, measured, columns, options)
+    baselines = [*labelled][: max(1, len(others))]  # the other runs, or else the first of the stages
+    return _results_of_jobs(jobs, collection, split, options, baselines, workers=workers, show=show)
+
+
+def evaluate_prompting(run: Run, *, options: Evaluation, workers: int = 1, show: bool = False) -> Results:
+    """`options.prompting` alone, of the untrained backbone on test tasks. Raises UserError as `evaluate` does."""
+    collection = run.prepare()
+    measured = some_of(collection.split("test"), options.tasks)
+    columns = columns_of(measured, options.shots, options.protocol)
+    jobs = list(prompting_jobs(run, measured, columns, options))
+    return _results_of_jobs(jobs, collection, "test", options, [], workers=workers, show=show)
+
+
+def _results_of_jobs(
+    jobs: Sequence[Job],
+    collection: TaskCollection,
+    split: str,
+    options: Evaluation,
+    baselines: Sequence[str],
+    *,
+    workers: int,
+    show: bool,
+) -> Results:
+    """What the jobs came to, scored, with a progress bar."""
     with progress(f"evaluating {split}", len(jobs), show=show) as advance:
         predicted = list(predict(jobs, split, options, workers, advance))
-    baselines = [*labelled][: max(1, len(others))]  # the other runs, or else the first of the stages
     return results_of(
         predicted,
         options,

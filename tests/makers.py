@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,22 @@ def plain_recipe(collection: Path) -> dict[str, Any]:
         "adapting": {"steps": 4, "learning_rate": 1e-2},
         "evaluation": {"shots": [0, 4], "queries": 4, "max_new_tokens": 8},
     }
+
+
+def trained_by_kind(home: Path, change: Callable[[dict[str, Any], str], None]) -> Callable[[str], Path]:
+    """Runs of a plain recipe, each trained when it is first asked for; `change` makes the recipe that of a kind."""
+    from metanlp.config.load import build_recipe
+    from metanlp.training import meta_train
+
+    ciphers = write_collection(home / "ciphers")
+
+    @cache
+    def run(kind: str) -> Path:
+        raw = plain_recipe(ciphers)
+        change(raw, kind)
+        return meta_train(build_recipe(raw), home / kind)
+
+    return run
 
 
 def task_of(weights: dict, index: int) -> dict:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from makers import cipher, make_batch, make_t5, plain_recipe, write_collection
+from makers import cipher, make_batch, make_t5, trained_by_kind
 
 from metanlp.adaptation import adapt, adaptation_names, load_adaptation
 from metanlp.algorithms.fomaml import FOMAML
@@ -21,7 +21,6 @@ from metanlp.fast_weights.full import Full
 from metanlp.learner import Learner
 from metanlp.run import Run
 from metanlp.stacks import check_adapting
-from metanlp.training import meta_train
 
 EVIL = ["/tmp/x", "../x", "", ".", "..", "a/b", "a\\b", ".hidden", "x\n", "x y", "nul\0", "-rf", "é", "a" * 101]
 
@@ -29,18 +28,12 @@ EVIL = ["/tmp/x", "../x", "", ".", "..", "a/b", "a\\b", ".hidden", "x\n", "x y",
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A trained run of each kind of fast weights."""
-    home = tmp_path_factory.mktemp("runs")
-    ciphers, made = write_collection(home / "ciphers"), {}
 
-    def run(kind: str) -> Path:
-        if kind not in made:
-            raw = plain_recipe(ciphers)
-            raw["fast_weights"] = kind
-            raw["adapting"] = {"steps": 10, "learning_rate": 1e-2, "batch": 4}
-            made[kind] = meta_train(build_recipe(raw), home / kind)
-        return made[kind]
+    def change(raw: dict[str, Any], kind: str) -> None:
+        raw["fast_weights"] = kind
+        raw["adapting"] = {"steps": 10, "learning_rate": 1e-2, "batch": 4}
 
-    return run
+    return trained_by_kind(tmp_path_factory.mktemp("runs"), change)
 
 
 def examples(count: int, key: int = 3) -> list[Example]:

@@ -25,6 +25,7 @@ def test_it_stops_before_the_first_step(collection: Path, tmp_path: Path) -> Non
         assert spent["imports"] > 0.3  # nobody imports torch in less
     least = 0.1 * new["imports"]  # transformers' models are imported for the tokenizer, and then it is there
     assert new["made once"] > least > again["made once"]
+    assert new["made once"] > 20 * again["made once"]
     assert (tmp_path / "run/recipe.yaml").is_file()
     assert not list(tmp_path.glob("run/*/checkpoints"))
 

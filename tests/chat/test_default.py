@@ -38,8 +38,10 @@ def test_the_run_is_made_once_and_people_live_outside_the_cache(home: Path, monk
 
 
 def test_without_a_network_it_says_what_would_help_and_leaves_nothing(home: Path) -> None:
-    pytest.importorskip("gguf")
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+    (home / "packages").mkdir()
+    (home / "packages" / "gguf.py").touch()  # it is there, and nothing comes that it would have to read
+    path = os.pathsep.join([str(home / "packages"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
     command = [sys.executable, "-m", "metanlp", "chat", "--person", "Anna"]
     done = subprocess.run(command, input="hello\n", env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2, done.stderr

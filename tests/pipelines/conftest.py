@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from makers import plain_recipe, write_collection
+from makers import trained_by_kind
 
 from metanlp.adaptation import FACTS, adaptation_folder
 from metanlp.checkpoint import commit
-from metanlp.config.load import build_recipe
 from metanlp.run import Run
 from metanlp.saving import save_weights
-from metanlp.training import meta_train
 
 LINEARS = ["q_proj", "v_proj", "out_proj", "fc1", "fc2"]
 
@@ -23,18 +23,19 @@ LINEARS = ["q_proj", "v_proj", "out_proj", "fc1", "fc2"]
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A trained run of each kind of fast weights, with three adaptations that write quite different things."""
-    home = tmp_path_factory.mktemp("runs")
-    ciphers, made = write_collection(home / "ciphers"), {}
 
+    def change(raw: dict[str, Any], kind: str) -> None:
+        raw["backbone"]["width"] = 32
+        raw["fast_weights"] = {"kind": kind} if kind == "full" else {"kind": "lora", "targets": LINEARS}
+
+    trained = trained_by_kind(tmp_path_factory.mktemp("runs"), change)
+
+    @cache
     def run(kind: str) -> Path:
-        if kind not in made:
-            raw = plain_recipe(ciphers)
-            raw["backbone"]["width"] = 32
-            raw["fast_weights"] = {"kind": kind} if kind == "full" else {"kind": "lora", "targets": LINEARS}
-            made[kind] = meta_train(build_recipe(raw), home / kind)
-            for seed, name in enumerate(("one", "two", "three")):
-                invent(Run.open(made[kind]), name, seed)
-        return made[kind]
+        folder = trained(kind)
+        for seed, name in enumerate(("one", "two", "three")):
+            invent(Run.open(folder), name, seed)
+        return folder
 
     return run
 

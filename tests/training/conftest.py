@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,10 @@ def ciphers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def unbroken(server: Server, ciphers: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    made: dict[str, Path] = {}
-
+    @cache
     def run(kind: str) -> Path:
-        if kind not in made:
-            made[kind] = tmp_path_factory.mktemp(kind) / "unbroken"
-            assert server.train(recipe_of(ciphers, kind), made[kind]) == 0
-        return made[kind]
+        folder = tmp_path_factory.mktemp(kind) / "unbroken"
+        assert server.train(recipe_of(ciphers, kind), folder) == 0
+        return folder
 
     return run
