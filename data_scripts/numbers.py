@@ -83,7 +83,8 @@ def build(per_task: int, seed: int, training_languages: int | None = None) -> co
         terms=sources.licence_of("unicode-rbnf", Path(str(distribution("unicode-rbnf").locate_file(""))))[1],
         source=f"https://github.com/rhasspy/unicode-rbnf {version}: number names by the Unicode CLDR",
         attribution="unicode-rbnf by Michael Hansen (MIT); rules from the Unicode CLDR (Unicode Licence v3)",
-        made_by=f"python data_scripts/numbers.py --out data/numbers --per-task {per_task} --seed {seed}"
+        made_by=f"python data_scripts/numbers.py --out data/numbers{f'_{training_languages}' if training_languages else ''} "
+        f"--per-task {per_task} --seed {seed}"
         + (f" --training-languages {training_languages}" if training_languages else ""),
     )
     parts = choose_numbers(per_task, seed)

@@ -8,7 +8,7 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
-from metanlp.config.recipe import Adapting, Evaluation
+from metanlp.config.recipe import Adapting, Evaluation, Recipe
 from metanlp.data.seeds import seed_of
 from metanlp.data.split import TaskSplit
 from metanlp.errors import UserError
@@ -36,15 +36,9 @@ def prompting_jobs(
 ) -> Iterator[Job]:
     """Rows of the untrained backbone. Persona sentences need no examples; examples in the prompt need some.
 
-    UserError where something is asked for that needs sentences about persons, and nobody has any.
+    UserError as of `with_persona`.
     """
-    known = [name for name in split.names if has_persona(run.recipe.task, split.info(name))]
-    asking = [*(["prompting: [persona]"] if PERSONA in options.prompting else []), *(["nli"] if options.nli else [])]
-    if asking and not known:
-        raise UserError(
-            f"evaluation.{' and '.join(asking)} needs persona sentences, and collection.yaml has none for any task of the split "
-            f"{split.split} that the family {run.recipe.task.kind!r} would read"
-        )
+    known = with_persona(run.recipe, split, options)
     adapting = run.recipe.adapting_of(run.stage)
     for way in options.prompting:
         for seed in options.seeds:
@@ -53,6 +47,18 @@ def prompting_jobs(
                     names = [name for name in tasks if way != PERSONA or name in known]
                     for stack in stacks_of(names, options.tasks_per_stack):
                         yield Job(run, f"{PROMPTED} ({way})", stack, shots, seed, adapting, prompting=way)
+
+
+def with_persona(recipe: Recipe, split: TaskSplit, options: Evaluation) -> list[str]:
+    """The tasks of people about whom there are sentences; UserError where something asked for needs some, and there are none."""
+    known = [name for name in split.names if has_persona(recipe.task, split.info(name))]
+    asking = [*(["prompting: [persona]"] if PERSONA in options.prompting else []), *(["nli"] if options.nli else [])]
+    if asking and not known:
+        raise UserError(
+            f"evaluation.{' and '.join(asking)} needs persona sentences, and collection.yaml has none for any task of the split "
+            f"{split.split} that the family {recipe.task.kind!r} would read"
+        )
+    return known
 
 
 def predict(

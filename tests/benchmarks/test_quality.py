@@ -146,6 +146,7 @@ def test_examples_in_the_prompt_are_measured_once_beside_every_number_of_steps(
     [
         (["--shots", "999"], "no task of the split valid has enough examples for 999 shots"),
         (["evaluation.stages=[joint]"], "name the baseline and, after it"),
+        (["evaluation.prompting=[persona]"], "needs persona sentences"),
     ],
 )
 def test_what_cannot_be_measured_is_told_before_anything_is_trained(
