@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,10 +42,10 @@ def examination() -> str:
             lines.append(f"GPU {number}: {facts.name}, {facts.total_memory / 2**30:.0f} GiB")
     else:
         lines.append("GPU: none that torch can use; the `tiny` recipes train on the CPU")
-    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        lines.append(
-            f"matrix products in {precision}: {_gigaflops(dtype):,.0f} GFLOP/s, threads: {torch.get_num_threads()}"
-        )
+    found = {"fp32": _gigaflops(torch.float32), "bf16": _gigaflops(torch.bfloat16)}
+    threads = torch.get_num_threads()
+    lines += [f"matrix products in {name}: {speed:,.0f} GFLOP/s, threads: {threads}" for name, speed in found.items()]
+    lines += slower_in_bf16(found)
     missing = {name: EXTRAS[name] for name in EXTRAS if find_spec(name) is None}
     if missing:
         extras = ",".join(dict.fromkeys(extra for _, extra in missing.values()))
@@ -53,6 +54,13 @@ def examination() -> str:
     else:
         lines.append("all extras are there")
     return "\n".join(lines)
+
+
+def slower_in_bf16(found: Mapping[str, float]) -> list[str]:
+    """What to do where bf16 is no faster, of GFLOP/s by precision: some processors take twice as long for it as for fp32."""
+    if found["bf16"] > found["fp32"]:
+        return []
+    return ["  bf16 saves no time here: give recipes with `precision: bf16` the change precision=fp32"]
 
 
 def text_examination(text: Path, backbone: str, like: Path | None = None) -> str:

@@ -175,7 +175,10 @@ class Recipe(Options):
     task: Registered = Field(description="the task family and its data")
     backbone: Registered = Field(description="the pretrained transformer, or a small one from scratch")
     fast_weights: Registered = Field(description="which weights a task makes its own: full or lora")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="arithmetic of forward passes; weights stay fp32")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32",
+        description="arithmetic of forward passes; weights stay fp32; `metanlp doctor` tells where bf16 saves no time",
+    )
     gradient_checkpointing: bool = Field(False, description="less memory for a third more computing")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all pieces")
     trackers: list[str] = Field(
