@@ -4,6 +4,7 @@
     python benchmarks/inner_loop --quick       # a few repetitions, for a look
     python benchmarks/inner_loop --full        # up to 32 tasks, 16 sentences, and the shape of SmolLM2-135M; hours
     python benchmarks/inner_loop full-60M-4x1x16 lora-60M-8x1x16 --json inner_loop.json
+    python benchmarks/inner_loop full-2M-4x2x16 --sides 'plain + SGD,metanlp'    # more blocks in the same time
 
 A case is a kind of fast weights, a size, and tasks x sentences x pieces. An episode is 5 inner steps and a query. Each side
 runs it for each of the tasks, the sides in turn within every block; the table shows the median over blocks of CPU time (one
@@ -58,15 +59,17 @@ FULL = (
 SAME = 1e-3  # of the gradient's norm, in float32
 
 
-def measure(case: Case, seconds: float) -> dict[str, Any]:
-    """CPU seconds and memory by side, and why the others are not there."""
+def measure(case: Case, seconds: float, chosen: set[str]) -> dict[str, Any]:
+    """CPU seconds and memory by side, and why the others are not there; of all sides where none is `chosen`."""
     from machine import measure_time
     from measuring import in_processes
-    from sides import PEERS, Sides, Unavailable, difference, names_of, weighed
+    from sides import PEERS, PLAIN, Sides, Unavailable, difference, names_of, weighed
 
     maker, sides, missing = Sides(case), {}, {}
     wanted = None
     for name in ["metanlp", *(name for name in names_of(case) if name != "metanlp")]:
+        if chosen and name not in {PLAIN, "metanlp", *chosen}:
+            continue
         try:
             side = maker.make(name)
         except Unavailable as reason:
@@ -92,7 +95,7 @@ def table(kind: str, rows: list[dict[str, Any]]) -> str:
     cases = [row["case"] for row in rows]
     heads = [kind, *cases, *(f"{case}, MB: a step, kept" for case in cases)]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    for name in names_of(Case.read(cases[0])):
+    for name in [name for name in names_of(Case.read(cases[0])) if name in rows[0]["seconds"] | rows[0]["missing"]]:
         cells = [name, *(time_cell(row, name) for row in rows), *(memory_cell(row, name) for row in rows)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -119,6 +122,9 @@ def main() -> None:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--quick", dest="seconds", action="store_const", const=30, default=150, help="fewer blocks")
     length.add_argument("--full", action="store_true", help="more cases")
+    parser.add_argument(
+        "--sides", default="", help="names of sides, with commas, besides plain and metanlp; default: all"
+    )
     parser.add_argument("--json", type=Path, help="a file for the numbers")
     parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -134,10 +140,16 @@ def main() -> None:
 
         print(json.dumps(memory_of(Case.read(given.memory[0]), given.memory[1])))
         return
+    from sides import names_of
+
     rows: list[dict[str, Any]] = []
-    for case in given.cases or map(Case.read, FULL if given.full else DEFAULT):
+    chosen = {name for name in given.sides.split(",") if name}
+    cases = given.cases or [*map(Case.read, FULL if given.full else DEFAULT)]
+    if odd := chosen - {name for case in cases for name in names_of(case)}:
+        parser.error(f"--sides: there is no {', '.join(sorted(odd))}")
+    for case in cases:
         print(case, file=sys.stderr, flush=True)
-        rows.append(measure(case, given.seconds))
+        rows.append(measure(case, given.seconds, chosen))
         if given.json:
             keep(given.json, {"rows": rows})
     print(f"{platform.machine()}, torch {torch.__version__}, one thread; ratios to plain passes, [quartiles]")
