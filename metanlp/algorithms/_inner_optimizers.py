@@ -2,8 +2,8 @@
 
 Weights and gradients given are left as they are. `factors`, `(tasks,)`, multiply each task's gradient (clipping). `out`
 names tensors of the same shapes that receive the result instead of new ones; it may be `weights` itself. The learning rate
-is one for all weights or, by name, one for each row, `(rows, 1, ..)`. Large weights are taken in parts, so that what is
-made on the way is as large as a part and not as all.
+is one for all weights or, by name, one for each row, `(rows, 1, ..)`. Adam takes them a few at a time and large ones in
+parts, so that what is made on the way stays in the processor's cache.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from torch import Tensor
 
 from metanlp.weights import Weights
 
-TOGETHER = 2**22  # numbers
+TOGETHER = 2**20  # numbers
 Rates = float | Weights
+Part = tuple[str, tuple[slice, ...]]  # a weight's name, and where in it
 
 
 class Moments(NamedTuple):
@@ -68,15 +69,18 @@ def adam(
 ) -> Weights:
     """Step number `step`, from 1, of Adam (Kingma and Ba, 2015) with bias correction, by torch's own kernel."""
 
-    def step_on(tensors: list[Tensor], names: list[str], rate: float) -> None:
-        theirs = [grads[name] if factors is None else grads[name] * _over(factors, weights[name]) for name in names]
+    def step_on(tensors: list[Tensor], parts: list[Part], rate: float) -> None:
+        theirs = [grads[name][place] for name, place in parts]
+        if factors is not None:
+            own = [factors[place[:1]] for _, place in parts]
+            theirs = [grad * _over(factor, grad) for grad, factor in zip(theirs, own, strict=True)]
         torch._fused_adam_(
             tensors,
             [grad.contiguous() for grad in theirs],  # as they lie in memory, where some are transposed views
-            [moments.first[name] for name in names],
-            [moments.second[name] for name in names],
+            [moments.first[name][place] for name, place in parts],
+            [moments.second[name][place] for name, place in parts],
             [],
-            [torch.full((), step, dtype=torch.float32, device=tensors[0].device)] * len(names),
+            [torch.full((), step, dtype=torch.float32, device=tensors[0].device)] * len(parts),
             lr=rate,
             beta1=betas[0],
             beta2=betas[1],
@@ -87,17 +91,17 @@ def adam(
         )
 
     moved = {name: out[name] if out else _like(weight) for name, weight in weights.items()}
-    for names in _groups(weights):
+    for parts in _groups(weights):
+        ours = [moved[name][place] for name, place in parts]
         if isinstance(learning_rate, dict):
-            ways = [torch.zeros_like(moved[name]) for name in names]
-            step_on(ways, names, 1.0)
-            for name, way in zip(names, ways, strict=True):
-                torch.addcmul(weights[name], way, learning_rate[name], out=moved[name])
+            ways = [torch.zeros_like(our) for our in ours]
+            step_on(ways, parts, 1.0)
+            for (name, place), our, way in zip(parts, ours, ways, strict=True):
+                torch.addcmul(weights[name][place], way, learning_rate[name][place[1:]], out=our)
         else:
-            ours = [moved[name] for name in names]
-            if any(moved[name] is not weights[name] for name in names):
-                torch._foreach_copy_(ours, [weights[name] for name in names])
-            step_on(ours, names, learning_rate)
+            if any(moved[name] is not weights[name] for name, _ in parts):
+                torch._foreach_copy_(ours, [weights[name][place] for name, place in parts])
+            step_on(ours, parts, learning_rate)
     return moved
 
 
@@ -113,18 +117,30 @@ def rate_of(learning_rate: Rates, name: str) -> float | Tensor:
     return learning_rate[name] if isinstance(learning_rate, dict) else learning_rate
 
 
-def _groups(weights: Weights) -> Iterator[list[str]]:
-    """Names of weights that move together: all of an adapter's in one call, a large model's in parts."""
-    names: list[str] = []
+def _groups(weights: Weights) -> Iterator[list[Part]]:
+    """What moves together: all of an adapter's in one call, a large model's in parts."""
+    parts: list[Part] = []
     numbers = 0
     for name, weight in weights.items():
-        names.append(name)
-        numbers += weight.numel()
-        if numbers >= TOGETHER:
-            yield names
-            names, numbers = [], 0
-    if names:
-        yield names
+        for place in _places(weight):
+            parts.append((name, place))
+            numbers += weight[place].numel()
+            if numbers >= TOGETHER:
+                yield parts
+                parts, numbers = [], 0
+    if parts:
+        yield parts
+
+
+def _places(weight: Tensor) -> list[tuple[slice, ...]]:
+    """A large weight in parts of whole tasks or, of one task, of whole rows: each lies in one piece in memory."""
+    count = -(-weight.numel() // TOGETHER)
+    if count <= 1:
+        return [()]
+    before = () if len(weight) > 1 or weight.dim() == 1 else (slice(None),)
+    length = weight.shape[len(before)]
+    size = -(-length // count)
+    return [(*before, slice(start, start + size)) for start in range(0, length, size)]
 
 
 def _like(weight: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from makers import stacked, task_of
 
+from metanlp.algorithms import _inner_optimizers
 from metanlp.algorithms._inner_optimizers import Moments, adam, clip_factors, sgd
 from metanlp.weights import own
 
@@ -41,7 +42,7 @@ def by_torch(kind: str, weights: dict, grads: list[dict], rate: float, clip: flo
 
 
 def by_us(
-    kind: str, weights: dict, grads: list[dict], rate: float, clip: float | None, out: dict | None = None
+    kind: str, weights: dict, grads: list[dict], rate: float | dict, clip: float | None, out: dict | None = None
 ) -> dict:
     moments = Moments.zero(weights)
     for number, step in enumerate(grads, 1):
@@ -101,6 +102,24 @@ def test_out_receives_the_same_numbers(kind: str, in_place: bool) -> None:
     for name in SHAPES:
         assert found[name].data_ptr() == out[name].data_ptr()
         assert torch.equal(found[name], wanted[name])
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+@pytest.mark.parametrize("by_row", [False, True])
+@pytest.mark.parametrize("together", [1, 2, 7])
+def test_adam_in_parts_gives_the_same_bits(
+    tasks: int, by_row: bool, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, grads = draw(tasks, 0), [transposed(draw(tasks, 1 + step)) for step in range(3)]
+    for step in (weights, *grads):
+        step["number"] = torch.arange(1.0, tasks + 1, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(9)
+    rows = {name: weight.shape[1:2] + (1,) * (weight.dim() - 2) for name, weight in weights.items()}
+    rates = {name: torch.rand(shape, generator=generator, dtype=torch.float64) for name, shape in rows.items()}
+    wanted = by_us("adam", weights, grads, rates if by_row else 0.1, 0.5)
+    monkeypatch.setattr(_inner_optimizers, "TOGETHER", together)
+    found = by_us("adam", weights, grads, rates if by_row else 0.1, 0.5)
+    assert all(torch.equal(found[name], wanted[name]) for name in weights)
 
 
 def test_clipping_goes_by_the_norm_of_a_task() -> None:
