@@ -4,7 +4,7 @@
     python benchmarks/inner_loop --quick       # a few repetitions, for a look
     python benchmarks/inner_loop --full        # up to 32 tasks, 16 sentences, and the shape of SmolLM2-135M; hours
     python benchmarks/inner_loop full-60M-4x1x16 lora-60M-8x1x16 --json inner_loop.json
-    python benchmarks/inner_loop full-2M-4x2x16 --sides 'plain + SGD,metanlp'    # more blocks in the same time
+    python benchmarks/inner_loop full-2M-4x2x16 --side 'plain + SGD'    # more blocks in the same time
 
 A case is a kind of fast weights, a size, and tasks x sentences x pieces. An episode is 5 inner steps and a query. Each side
 runs it for each of the tasks, the sides in turn within every block; the table shows the median over blocks of CPU time (one
@@ -59,7 +59,7 @@ FULL = (
 SAME = 1e-3  # of the gradient's norm, in float32
 
 
-def measure(case: Case, seconds: float, chosen: set[str]) -> dict[str, Any]:
+def measure(case: Case, seconds: float, chosen: list[str]) -> dict[str, Any]:
     """CPU seconds and memory by side, and why the others are not there; of all sides where none is `chosen`."""
     from machine import measure_time
     from measuring import in_processes
@@ -68,7 +68,7 @@ def measure(case: Case, seconds: float, chosen: set[str]) -> dict[str, Any]:
     maker, sides, missing = Sides(case), {}, {}
     wanted = None
     for name in ["metanlp", *(name for name in names_of(case) if name != "metanlp")]:
-        if chosen and name not in {PLAIN, "metanlp", *chosen}:
+        if chosen and name not in (PLAIN, "metanlp", *chosen):
             continue
         try:
             side = maker.make(name)
@@ -122,9 +122,7 @@ def main() -> None:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--quick", dest="seconds", action="store_const", const=30, default=150, help="fewer blocks")
     length.add_argument("--full", action="store_true", help="more cases")
-    parser.add_argument(
-        "--sides", default="", help="names of sides, with commas, besides plain and metanlp; default: all"
-    )
+    parser.add_argument("--side", action="append", default=[], help="this one besides plain and metanlp; default: all")
     parser.add_argument("--json", type=Path, help="a file for the numbers")
     parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -143,13 +141,12 @@ def main() -> None:
     from sides import names_of
 
     rows: list[dict[str, Any]] = []
-    chosen = {name for name in given.sides.split(",") if name}
     cases = given.cases or [*map(Case.read, FULL if given.full else DEFAULT)]
-    if odd := chosen - {name for case in cases for name in names_of(case)}:
-        parser.error(f"--sides: there is no {', '.join(sorted(odd))}")
+    if odd := set(given.side) - {name for case in cases for name in names_of(case)}:
+        parser.error(f"--side: there is no {odd.pop()}")
     for case in cases:
         print(case, file=sys.stderr, flush=True)
-        rows.append(measure(case, given.seconds, chosen))
+        rows.append(measure(case, given.seconds, given.side))
         if given.json:
             keep(given.json, {"rows": rows})
     print(f"{platform.machine()}, torch {torch.__version__}, one thread; ratios to plain passes, [quartiles]")
