@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from metanlp.allocator import keep_pages
 from metanlp.batch import IGNORED, Batch
 from metanlp.errors import UserError
 from metanlp.fast_weights._protocol import FastWeights
@@ -36,6 +37,8 @@ class Learner:
         self.rates: dict[str, nn.Parameter] = {}
         self._buffers: dict[str, Weights] = {}
         self._busy = False
+        if not fast.stackable:  # gradients as large as the model come and go at every step
+            keep_pages()
 
     @property
     def device(self) -> torch.device:

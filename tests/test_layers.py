@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "metanlp"
 # From the first layer to the last. A file imports from earlier lines, and from its own package (a folder).
 LAYERS = [
-    ["errors", "progress", "logbook", "environment"],
+    ["errors", "progress", "logbook", "environment", "allocator"],
     ["registry"],
     ["config"],
     ["data"],
