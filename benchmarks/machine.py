@@ -39,10 +39,10 @@ def measure_time(sides: Mapping[str, Callable[[], Any]], seconds: float) -> dict
 
 
 def measure_memory(run: Callable[[], Any]) -> dict[str, float]:
-    """MB that `run` adds at its peak to what is there before it, and MB there, after a first time."""
+    """MB that `run` adds at its peak to what is there before it, and MB there, after a first time; free memory not counted."""
     run()
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # what is free does not count, though metanlp keeps it
+    ctypes.CDLL(None).malloc_trim(0)  # metanlp may keep what is free
     before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
     run()

@@ -74,7 +74,8 @@ def numbers(text: str) -> list[int]:
 class Seed:
     """One seed's run, trained where it is not, and what has been measured of it: in `quality` in its folder.
 
-    UserError before anything is trained where tasks are too few or too small for what is asked, or nobody has a persona.
+    UserError before anything is trained where tasks are too few or too small for what is asked, or nobody has the
+    persona sentences that are asked for.
     """
 
     def __init__(self, asked: argparse.Namespace, folder: Path, seed: int) -> None:
@@ -177,7 +178,7 @@ def require_measurable(
     """`tasks` are how many of a split's tasks take part."""
     from metanlp.data.sampler import columns_of, some_of
     from metanlp.errors import UserError
-    from metanlp.jobs import with_persona
+    from metanlp.jobs import people_with_persona
 
     if len(options.stages) < 2:
         raise UserError(
@@ -186,7 +187,7 @@ def require_measurable(
     collection = recipe.task.load()
     for split, count in tasks.items():
         columns_of(some_of(collection.split(split), count), shots, options.protocol)
-    with_persona(recipe, some_of(collection.split("test"), options.tasks), options)
+    people_with_persona(recipe, some_of(collection.split("test"), options.tasks), options)
 
 
 def pooled(seeds: Sequence[Measured]) -> Measured:

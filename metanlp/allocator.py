@@ -10,10 +10,10 @@ LARGEST = (2**30, 2**25)  # bytes; glibc before 2.35 takes no more than the seco
 
 
 def keep_pages() -> None:
-    """From now on freed memory stays with this process, ready to be taken again; with glibc only, elsewhere nothing happens.
+    """From now on memory that the main thread frees stays with this process, ready to be taken again; with glibc's malloc only.
 
     Else the gradients of a large model go back to the system after every pass, and the next pass waits while the system
-    clears as many pages again: a quarter of its time where a task has one short sentence.
+    clears as many pages again, which takes long where a pass is short.
     """
     if sys.platform != "linux":
         return

@@ -45,7 +45,7 @@ def examination() -> str:
     found = {"fp32": _gigaflops(torch.float32), "bf16": _gigaflops(torch.bfloat16)}
     threads = torch.get_num_threads()
     lines += [f"matrix products in {name}: {speed:,.0f} GFLOP/s, threads: {threads}" for name, speed in found.items()]
-    lines += slower_in_bf16(found)
+    lines += bf16_advice(found)
     missing = {name: EXTRAS[name] for name in EXTRAS if find_spec(name) is None}
     if missing:
         extras = ",".join(dict.fromkeys(extra for _, extra in missing.values()))
@@ -56,9 +56,9 @@ def examination() -> str:
     return "\n".join(lines)
 
 
-def slower_in_bf16(found: Mapping[str, float]) -> list[str]:
-    """What to do where bf16 is no faster, of GFLOP/s by precision: some processors take twice as long for it as for fp32."""
-    if found["bf16"] > found["fp32"]:
+def bf16_advice(gigaflops: Mapping[str, float]) -> list[str]:
+    """What to do, by GFLOP/s in each precision, where bf16 is hardly faster: some processors take twice as long for it."""
+    if gigaflops["bf16"] > 1.2 * gigaflops["fp32"]:
         return []
     return ["  bf16 saves no time here: give recipes with `precision: bf16` the change precision=fp32"]
 

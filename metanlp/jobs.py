@@ -36,9 +36,9 @@ def prompting_jobs(
 ) -> Iterator[Job]:
     """Rows of the untrained backbone. Persona sentences need no examples; examples in the prompt need some.
 
-    UserError as of `with_persona`.
+    UserError as of `people_with_persona`.
     """
-    known = with_persona(run.recipe, split, options)
+    known = people_with_persona(run.recipe, split, options)
     adapting = run.recipe.adapting_of(run.stage)
     for way in options.prompting:
         for seed in options.seeds:
@@ -49,7 +49,7 @@ def prompting_jobs(
                         yield Job(run, f"{PROMPTED} ({way})", stack, shots, seed, adapting, prompting=way)
 
 
-def with_persona(recipe: Recipe, split: TaskSplit, options: Evaluation) -> list[str]:
+def people_with_persona(recipe: Recipe, split: TaskSplit, options: Evaluation) -> list[str]:
     """The tasks of people about whom there are sentences; UserError where something asked for needs some, and there are none."""
     known = [name for name in split.names if has_persona(recipe.task, split.info(name))]
     asking = [*(["prompting: [persona]"] if PERSONA in options.prompting else []), *(["nli"] if options.nli else [])]

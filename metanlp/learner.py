@@ -37,8 +37,6 @@ class Learner:
         self.rates: dict[str, nn.Parameter] = {}
         self._buffers: dict[str, Weights] = {}
         self._busy = False
-        if not fast.stackable:  # gradients as large as the model come and go at every step
-            keep_pages()
 
     @property
     def device(self) -> torch.device:
@@ -79,6 +77,11 @@ class Learner:
                 )
             for name, weight in own.items():
                 weight.detach().copy_(saved[name])
+
+    def keep_pages(self) -> None:
+        """To be called before steps are taken: on a CPU, gradients as large as the model come and go at every one."""
+        if not self.fast.stackable and self.device.type == "cpu":
+            keep_pages()
 
     def buffers(self, name: str) -> Weights | None:
         """Where an inner loop may keep its fast weights, or what else is as large, or None: allocate.

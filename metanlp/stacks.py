@@ -35,6 +35,7 @@ def adapt_stack(
     RuntimeError where adapting moved no support loss at all.
     """
     learner = parts.learner
+    learner.keep_pages()
     prompts = [prompts_of(run.recipe.task, episode, episode.support) for episode in episodes]
     batches = adapting_batches(parts.backbone, prompts, adapting, steps, seed_of(seed, "adapt"))
     batches = [batch.to(learner.device) for batch in batches]

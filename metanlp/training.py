@@ -65,6 +65,7 @@ def train_stage(run: Run, accelerator: Accelerator, received: list[int]) -> None
     train, algorithm, learner = stage.train, stage.algorithm, parts.learner
     if stage.after is not None and stage.after != run.recipe.base_of(run.stage):  # the base holds its weights already
         run.at(stage.after).load_learnt(learner)
+    learner.keep_pages()
     learnt = algorithm.learnt(learner)
     optimizer = outer_optimizer(learnt, train)
     saved = latest_checkpoint(run.checkpoints)

@@ -8,9 +8,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 from backbones.real_formats import BUILDERS
 
-from metanlp.doctor import EXTRAS, cores, slower_in_bf16, text_examination
+from metanlp.doctor import EXTRAS, cores, examination, text_examination
 from metanlp.errors import UserError
 
 FINE = "the cat sat on the mat\na small bird sings in the old garden\n"
@@ -51,9 +52,11 @@ def test_it_says_what_to_do(text: str, model: str, like: str | None, said: list[
         assert words in found
 
 
-@pytest.mark.parametrize(("bf16", "told"), [(84.0, True), (155.0, True), (1200.0, False)])
-def test_it_says_where_bf16_saves_no_time(bf16: float, told: bool) -> None:
-    assert any("precision=fp32" in line for line in slower_in_bf16({"fp32": 155.0, "bf16": bf16})) == told
+@pytest.mark.parametrize(("bf16", "told"), [(84.0, True), (160.0, True), (1200.0, False)])
+def test_it_says_where_bf16_saves_no_time(bf16: float, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    speeds = {torch.float32: 155.0, torch.bfloat16: bf16}
+    monkeypatch.setattr("metanlp.doctor._gigaflops", speeds.__getitem__)
+    assert ("precision=fp32" in examination()) == told
 
 
 def test_every_extra_brings_what_doctor_says() -> None:

@@ -60,7 +60,7 @@ SAME = 1e-3  # of the gradient's norm, in float32
 
 
 def measure(case: Case, seconds: float, chosen: list[str]) -> dict[str, Any]:
-    """CPU seconds and memory by side, and why the others are not there; of all sides where none is `chosen`."""
+    """CPU seconds and memory by side, of plain, metanlp and the `chosen` or else of all, and why some are not there."""
     from machine import measure_time
     from measuring import in_processes
     from sides import PEERS, PLAIN, Sides, Unavailable, difference, names_of, weighed
@@ -95,7 +95,8 @@ def table(kind: str, rows: list[dict[str, Any]]) -> str:
     cases = [row["case"] for row in rows]
     heads = [kind, *cases, *(f"{case}, MB: a step, kept" for case in cases)]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    for name in [name for name in names_of(Case.read(cases[0])) if name in rows[0]["seconds"] | rows[0]["missing"]]:
+    there = rows[0]["seconds"] | rows[0]["missing"]
+    for name in filter(there.__contains__, names_of(Case.read(cases[0]))):
         cells = [name, *(time_cell(row, name) for row in rows), *(memory_cell(row, name) for row in rows)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -143,7 +144,8 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     cases = given.cases or [*map(Case.read, FULL if given.full else DEFAULT)]
     if odd := set(given.side) - {name for case in cases for name in names_of(case)}:
-        parser.error(f"--side: there is no {odd.pop()}")
+        names = dict.fromkeys(name for case in cases for name in names_of(case))
+        parser.error(f"--side: there is no {' nor '.join(sorted(odd))}; there are: {'; '.join(names)}")
     for case in cases:
         print(case, file=sys.stderr, flush=True)
         rows.append(measure(case, given.seconds, given.side))

@@ -2,8 +2,8 @@
 
 Weights and gradients given are left as they are. `factors`, `(tasks,)`, multiply each task's gradient (clipping). `out`
 names tensors of the same shapes that receive the result instead of new ones; it may be `weights` itself. The learning rate
-is one for all weights or, by name, one for each row, `(rows, 1, ..)`. Adam takes them a few at a time and large ones in
-parts, so that what is made on the way stays in the processor's cache.
+is one for all weights or, by name, one for each row, `(rows, 1, ..)`. Adam takes a few weights at a time and, on a CPU,
+large ones in parts, so that what is made on the way stays in the processor's cache.
 """
 
 from __future__ import annotations
@@ -70,15 +70,15 @@ def adam(
     """Step number `step`, from 1, of Adam (Kingma and Ba, 2015) with bias correction, by torch's own kernel."""
 
     def step_on(tensors: list[Tensor], parts: list[Part], rate: float) -> None:
-        theirs = [grads[name][place] for name, place in parts]
+        theirs = [_at(grads[name], place) for name, place in parts]
         if factors is not None:
-            own = [factors[place[:1]] for _, place in parts]
-            theirs = [grad * _over(factor, grad) for grad, factor in zip(theirs, own, strict=True)]
+            scales = [_over(_at(factors, place[:1]), grad) for grad, (_, place) in zip(theirs, parts, strict=True)]
+            theirs = [grad * scale for grad, scale in zip(theirs, scales, strict=True)]
         torch._fused_adam_(
             tensors,
             [grad.contiguous() for grad in theirs],  # as they lie in memory, where some are transposed views
-            [moments.first[name][place] for name, place in parts],
-            [moments.second[name][place] for name, place in parts],
+            [_at(moments.first[name], place) for name, place in parts],
+            [_at(moments.second[name], place) for name, place in parts],
             [],
             [torch.full((), step, dtype=torch.float32, device=tensors[0].device)] * len(parts),
             lr=rate,
@@ -92,15 +92,15 @@ def adam(
 
     moved = {name: out[name] if out else _like(weight) for name, weight in weights.items()}
     for parts in _groups(weights):
-        ours = [moved[name][place] for name, place in parts]
+        ours = [_at(moved[name], place) for name, place in parts]
         if isinstance(learning_rate, dict):
             ways = [torch.zeros_like(our) for our in ours]
             step_on(ways, parts, 1.0)
             for (name, place), our, way in zip(parts, ours, ways, strict=True):
-                torch.addcmul(weights[name][place], way, learning_rate[name][place[1:]], out=our)
+                torch.addcmul(_at(weights[name], place), way, _at(learning_rate[name], place[1:]), out=our)
         else:
             if any(moved[name] is not weights[name] for name, _ in parts):
-                torch._foreach_copy_(ours, [weights[name][place] for name, place in parts])
+                torch._foreach_copy_(ours, [_at(weights[name], place) for name, place in parts])
             step_on(ours, parts, learning_rate)
     return moved
 
@@ -118,13 +118,14 @@ def rate_of(learning_rate: Rates, name: str) -> float | Tensor:
 
 
 def _groups(weights: Weights) -> Iterator[list[Part]]:
-    """What moves together: all of an adapter's in one call, a large model's in parts."""
+    """What moves together: many small weights in one call, a large one in parts."""
     parts: list[Part] = []
     numbers = 0
     for name, weight in weights.items():
-        for place in _places(weight):
+        places = _places(weight)
+        for place in places:
             parts.append((name, place))
-            numbers += weight[place].numel()
+            numbers += weight.numel() // len(places)
             if numbers >= TOGETHER:
                 yield parts
                 parts, numbers = [], 0
@@ -133,14 +134,18 @@ def _groups(weights: Weights) -> Iterator[list[Part]]:
 
 
 def _places(weight: Tensor) -> list[tuple[slice, ...]]:
-    """A large weight in parts of whole tasks or, of one task, of whole rows: each lies in one piece in memory."""
+    """On a CPU a large weight in parts of whole tasks or, of one task, of whole rows: each lies in one piece in memory."""
     count = -(-weight.numel() // TOGETHER)
-    if count <= 1:
+    if count <= 1 or weight.device.type != "cpu":
         return [()]
     before = () if len(weight) > 1 or weight.dim() == 1 else (slice(None),)
     length = weight.shape[len(before)]
     size = -(-length // count)
     return [(*before, slice(start, start + size)) for start in range(0, length, size)]
+
+
+def _at(tensor: Tensor, place: tuple[slice, ...]) -> Tensor:
+    return tensor[place] if place else tensor
 
 
 def _like(weight: Tensor) -> Tensor:

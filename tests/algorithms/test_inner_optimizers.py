@@ -107,7 +107,7 @@ def test_out_receives_the_same_numbers(kind: str, in_place: bool) -> None:
 @pytest.mark.parametrize("tasks", [1, 3])
 @pytest.mark.parametrize("by_row", [False, True])
 @pytest.mark.parametrize("together", [1, 2, 7])
-def test_adam_in_parts_gives_the_same_bits(
+def test_adam_in_parts_goes_where_it_goes_at_once(
     tasks: int, by_row: bool, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights, grads = draw(tasks, 0), [transposed(draw(tasks, 1 + step)) for step in range(3)]
@@ -118,8 +118,11 @@ def test_adam_in_parts_gives_the_same_bits(
     rates = {name: torch.rand(shape, generator=generator, dtype=torch.float64) for name, shape in rows.items()}
     wanted = by_us("adam", weights, grads, rates if by_row else 0.1, 0.5)
     monkeypatch.setattr(_inner_optimizers, "TOGETHER", together)
-    found = by_us("adam", weights, grads, rates if by_row else 0.1, 0.5)
-    assert all(torch.equal(found[name], wanted[name]) for name in weights)
+    in_place = own(weights)
+    for start, out in ((weights, None), (in_place, in_place)):
+        found = by_us("adam", start, grads, rates if by_row else 0.1, 0.5, out)
+        for name in weights:
+            torch.testing.assert_close(found[name], wanted[name], **EXACT)
 
 
 def test_clipping_goes_by_the_norm_of_a_task() -> None:

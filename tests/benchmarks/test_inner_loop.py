@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import cases
@@ -75,3 +78,10 @@ def test_a_case_that_is_none(name: str) -> None:
 
 def test_a_case_is_written_as_it_is_read() -> None:
     assert str(Case.read("lora-135M-8x1x16")) == "lora-135M-8x1x16"
+
+
+def test_a_side_that_is_none_is_told_with_those_that_are() -> None:
+    command = [sys.executable, str(Path(sides.__file__).parent), "full-2M-1x1x4", "--side", "plain + Adam"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "there is no plain + Adam; there are: plain; zeroed; plain + SGD; metanlp; metanlp, clip;" in done.stderr
