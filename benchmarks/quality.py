@@ -178,7 +178,7 @@ def require_measurable(
     """`tasks` are how many of a split's tasks take part."""
     from metanlp.data.sampler import columns_of, some_of
     from metanlp.errors import UserError
-    from metanlp.jobs import people_with_persona
+    from metanlp.prompting import people_with_persona
 
     if len(options.stages) < 2:
         raise UserError(
@@ -187,7 +187,7 @@ def require_measurable(
     collection = recipe.task.load()
     for split, count in tasks.items():
         columns_of(some_of(collection.split(split), count), shots, options.protocol)
-    people_with_persona(recipe, some_of(collection.split("test"), options.tasks), options)
+    people_with_persona(recipe.task, some_of(collection.split("test"), options.tasks), options)
 
 
 def pooled(seeds: Sequence[Measured]) -> Measured:

@@ -77,18 +77,16 @@ def build(per_task: int, seed: int, training_languages: int | None = None) -> co
     from rich.progress import track
 
     version = sources.installed_version("unicode-rbnf", "demo")
-    folder, fewer = (
-        ("", "")
-        if training_languages is None
-        else (f"_{training_languages}", f" --training-languages {training_languages}")
-    )
+    folder, fewer = "data/numbers", ""
+    if training_languages is not None:
+        folder, fewer = f"{folder}_{training_languages}", f" --training-languages {training_languages}"
     collection = common.Collection(
         family="translation",
         licence="MIT",
         terms=sources.licence_of("unicode-rbnf", Path(str(distribution("unicode-rbnf").locate_file(""))))[1],
         source=f"https://github.com/rhasspy/unicode-rbnf {version}: number names by the Unicode CLDR",
         attribution="unicode-rbnf by Michael Hansen (MIT); rules from the Unicode CLDR (Unicode Licence v3)",
-        made_by=f"python data_scripts/numbers.py --out data/numbers{folder} --per-task {per_task} --seed {seed}{fewer}",
+        made_by=f"python data_scripts/numbers.py --out {folder} --per-task {per_task} --seed {seed}{fewer}",
     )
     parts = choose_numbers(per_task, seed)
     for language in track(locales(collection), "spelling", console=Console(stderr=True), transient=True):

@@ -8,14 +8,14 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any
 
-from metanlp.config.recipe import Adapting, Evaluation, Recipe
+from metanlp.config.recipe import Adapting, Evaluation
 from metanlp.data.seeds import seed_of
 from metanlp.data.split import TaskSplit
 from metanlp.errors import UserError
 from metanlp.measuring import Job, measure_job, stacks_of
 from metanlp.metrics import WHO_IS_IT
 from metanlp.progress import Advance
-from metanlp.prompting import PERSONA, has_persona
+from metanlp.prompting import PERSONA, people_with_persona
 from metanlp.results import PROMPTED, Predicted
 from metanlp.run import Run
 
@@ -38,7 +38,7 @@ def prompting_jobs(
 
     UserError as of `people_with_persona`.
     """
-    known = people_with_persona(run.recipe, split, options)
+    known = people_with_persona(run.recipe.task, split, options)
     adapting = run.recipe.adapting_of(run.stage)
     for way in options.prompting:
         for seed in options.seeds:
@@ -47,18 +47,6 @@ def prompting_jobs(
                     names = [name for name in tasks if way != PERSONA or name in known]
                     for stack in stacks_of(names, options.tasks_per_stack):
                         yield Job(run, f"{PROMPTED} ({way})", stack, shots, seed, adapting, prompting=way)
-
-
-def people_with_persona(recipe: Recipe, split: TaskSplit, options: Evaluation) -> list[str]:
-    """The tasks of people about whom there are sentences; UserError where something asked for needs some, and there are none."""
-    known = [name for name in split.names if has_persona(recipe.task, split.info(name))]
-    asking = [*(["prompting: [persona]"] if PERSONA in options.prompting else []), *(["nli"] if options.nli else [])]
-    if asking and not known:
-        raise UserError(
-            f"evaluation.{' and '.join(asking)} needs persona sentences, and collection.yaml has none for any task of the split "
-            f"{split.split} that the family {recipe.task.kind!r} would read"
-        )
-    return known
 
 
 def predict(

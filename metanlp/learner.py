@@ -86,8 +86,8 @@ class Learner:
     def buffers(self, name: str) -> Weights | None:
         """Where an inner loop may keep its fast weights, or what else is as large, or None: allocate.
 
-        Full weights are as large as the model, and giving pages back to the system at every step costs as much as the
-        step: one set of buffers a name is kept, and what stands there is overwritten by the next task.
+        Full weights are as large as the model, and making them anew at every step costs as much as the step: one set of
+        buffers a name is kept, and what stands there is overwritten by the next task.
         """
         if self.fast.stackable:
             return None

@@ -7,8 +7,10 @@ from typing import Any
 
 from metanlp.config.recipe import Evaluation
 from metanlp.data.nearest import Nearest
+from metanlp.data.split import TaskSplit
 from metanlp.data.types import Episode, Prompt
 from metanlp.encoding import Backbone, prompts_of
+from metanlp.errors import UserError
 
 PERSONA = "persona"
 
@@ -46,6 +48,18 @@ def with_persona(family: Any) -> Any:
 def has_persona(family: Any, info: Any) -> bool:
     """Whether there are sentences about this person that the family could put into its prompts."""
     return PERSONA in type(family).model_fields and bool(info.get(PERSONA))
+
+
+def people_with_persona(family: Any, split: TaskSplit, options: Evaluation) -> list[str]:
+    """The tasks of people about whom there are sentences; UserError where something asked for needs some, and there are none."""
+    known = [name for name in split.names if has_persona(family, split.info(name))]
+    asking = [*(["prompting: [persona]"] if PERSONA in options.prompting else []), *(["nli"] if options.nli else [])]
+    if asking and not known:
+        raise UserError(
+            f"evaluation.{' and '.join(asking)} needs persona sentences, and collection.yaml has none for any task of the split "
+            f"{split.split} that the family {family.kind!r} would read"
+        )
+    return known
 
 
 def _as_many_as_fit(

@@ -6,8 +6,15 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from makers import plain_recipe
+
+from metanlp.adaptation import adapt
+from metanlp.config.load import build_recipe
+from metanlp.data.types import Example
+from metanlp.training import meta_train
 
 PASSES = """
 import resource, sys
@@ -38,3 +45,16 @@ def test_pages_are_cleared_once() -> None:
         return int(subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout)
 
     assert faults("kept") * 10 < faults("as it comes")
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_training_and_adapting_keep_them_for_full_weights(
+    kind: str, collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("metanlp.learner.keep_pages", lambda: asked.append("to keep"))
+    run = meta_train(build_recipe(plain_recipe(collection) | {"fast_weights": kind}), tmp_path / "run")
+    assert bool(asked) == (kind == "full")
+    asked.clear()
+    adapt(run, [Example("abc", "bcd"), Example("bad", "cbe")], name="new")
+    assert bool(asked) == (kind == "full")

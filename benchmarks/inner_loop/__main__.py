@@ -60,16 +60,14 @@ SAME = 1e-3  # of the gradient's norm, in float32
 
 
 def measure(case: Case, seconds: float, chosen: list[str]) -> dict[str, Any]:
-    """CPU seconds and memory by side, of plain, metanlp and the `chosen` or else of all, and why some are not there."""
+    """CPU seconds and memory by side, of all or the `chosen`, and why some are not there."""
     from machine import measure_time
     from measuring import in_processes
-    from sides import PEERS, PLAIN, Sides, Unavailable, difference, names_of, weighed
+    from sides import PEERS, Sides, Unavailable, difference, names_of, weighed
 
     maker, sides, missing = Sides(case), {}, {}
     wanted = None
-    for name in ["metanlp", *(name for name in names_of(case) if name != "metanlp")]:
-        if chosen and name not in (PLAIN, "metanlp", *chosen):
-            continue
+    for name in ["metanlp", *(name for name in names_of(case, chosen) if name != "metanlp")]:
         try:
             side = maker.make(name)
         except Unavailable as reason:
@@ -88,15 +86,14 @@ def measure(case: Case, seconds: float, chosen: list[str]) -> dict[str, Any]:
     return {"case": str(case), "seconds": spent, "memory": in_processes(case, names), "missing": missing}
 
 
-def table(kind: str, rows: list[dict[str, Any]]) -> str:
+def table(kind: str, rows: list[dict[str, Any]], chosen: list[str]) -> str:
     """A line for every side: times, then memory."""
     from sides import names_of
 
     cases = [row["case"] for row in rows]
     heads = [kind, *cases, *(f"{case}, MB: a step, kept" for case in cases)]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    there = rows[0]["seconds"] | rows[0]["missing"]
-    for name in filter(there.__contains__, names_of(Case.read(cases[0]))):
+    for name in names_of(Case.read(cases[0]), chosen):
         cells = [name, *(time_cell(row, name) for row in rows), *(memory_cell(row, name) for row in rows)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -143,8 +140,8 @@ def main() -> None:
 
     rows: list[dict[str, Any]] = []
     cases = given.cases or [*map(Case.read, FULL if given.full else DEFAULT)]
-    if odd := set(given.side) - {name for case in cases for name in names_of(case)}:
-        names = dict.fromkeys(name for case in cases for name in names_of(case))
+    names = dict.fromkeys(name for case in cases for name in names_of(case))
+    if odd := set(given.side) - names.keys():
         parser.error(f"--side: there is no {' nor '.join(sorted(odd))}; there are: {'; '.join(names)}")
     for case in cases:
         print(case, file=sys.stderr, flush=True)
@@ -155,7 +152,7 @@ def main() -> None:
     for kind in ("full", "lora"):
         of_kind = [row for row in rows if Case.read(row["case"]).kind == kind]
         if of_kind:
-            print(f"\n{table(kind, of_kind)}")
+            print(f"\n{table(kind, of_kind, given.side)}")
 
 
 if __name__ == "__main__":

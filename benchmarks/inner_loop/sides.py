@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,8 +51,10 @@ class Unavailable(Exception):
     """Why a peer does not run here."""
 
 
-def names_of(case: Case) -> list[str]:
-    return [*FLOORS[case.kind], *SHOWN[case.kind], *PEERS[case.kind]]
+def names_of(case: Case, chosen: Sequence[str] = ()) -> list[str]:
+    """All sides, or where some are `chosen` those beside plain and metanlp."""
+    names = [*FLOORS[case.kind], *SHOWN[case.kind], *PEERS[case.kind]]
+    return [name for name in names if not chosen or name in (PLAIN, "metanlp", *chosen)]
 
 
 def weighed(case: Case) -> list[str]:

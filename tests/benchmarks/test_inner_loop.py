@@ -85,3 +85,15 @@ def test_a_side_that_is_none_is_told_with_those_that_are() -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert "there is no plain + Adam; there are: plain; zeroed; plain + SGD; metanlp; metanlp, clip;" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_chosen_sides_stand_beside_plain_and_metanlp(kind: str) -> None:
+    case = Case(kind, "tiny", 1, 1, 4)
+    assert sides.names_of(case, ["functional_call", "plain + SGD"]) == [
+        "plain",
+        "plain + SGD",
+        "metanlp",
+        "functional_call",
+    ]
+    assert set(sides.names_of(case)) > {"plain", "plain + SGD", "metanlp", "functional_call"}
