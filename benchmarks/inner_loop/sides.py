@@ -38,6 +38,7 @@ PEERS: dict[str, dict[str, peers.Peer]] = {
     "full": {"deepcopy": peers.deepcopy, "functional_call": peers.functional_call, **EXTRA},
     "lora": {"peft, in place": peers.in_place, "functional_call": peers.functional_call, **EXTRA},
 }
+SAME = 1e-6  # of the gradient's norm, in float64
 
 
 class Side(NamedTuple):
@@ -177,3 +178,35 @@ def difference(found: Weights, wanted: Weights) -> float:
         return float("inf")
     apart = sum(float((found[name] - grad).square().sum()) for name, grad in wanted.items())
     return (apart / sum(float(grad.square().sum()) for grad in wanted.values())) ** 0.5
+
+
+def refused(case: Case, chosen: Sequence[str] = ()) -> dict[str, str]:
+    """Why peers are not measured: what does not load or run, and what finds another meta-gradient than metanlp.
+
+    Found in float64: in float32 a learning rate as large as this one makes rounding grow to percents in a few steps.
+    """
+    import torch
+
+    missing: dict[str, str] = {}
+    torch.set_default_dtype(torch.float64)
+    try:
+        maker = Sides(case)
+        ours = maker.make("metanlp")
+        ours.run()
+        for name in names_of(case, chosen):
+            if name not in PEERS[case.kind]:
+                continue
+            try:
+                peer = maker.make(name)
+                peer.run()
+            except Unavailable as reason:
+                missing[name] = str(reason)
+                continue
+            except Exception as error:  # whatever an old library meets in a model of today
+                missing[name] = f"does not run: {type(error).__name__}"
+                continue
+            if (apart := difference(peer.grads(), ours.grads())) > SAME:
+                missing[name] = f"wrong by {apart:.1%}"
+    finally:
+        torch.set_default_dtype(torch.float32)
+    return missing

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import cases
+import peers
 import pytest
 import sides
+import torch
 from cases import Case
 
 T5 = {"vocab_size": 40, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 1, "num_heads": 2}
@@ -50,6 +52,25 @@ def test_a_gradient_at_other_weights_is_told_apart(kind: str, monkeypatch: pytes
     ours = grads_of(case, "metanlp")
     monkeypatch.setattr(sides, "INNER_LR", 0.0)  # nothing adapts
     assert sides.difference(grads_of(case, "functional_call"), ours) > 0.01
+
+
+@pytest.mark.parametrize("kind", ["full", "lora"])
+def test_a_peer_that_is_not_to_be_measured_says_why(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(model: Any, learning_rate: float) -> peers.Episode:
+        def episode(batches: Any) -> None:
+            raise TypeError("a model of today")
+
+        return episode
+
+    def idle(model: Any, learning_rate: float) -> peers.Episode:
+        return peers.functional_call(model, 0.0)
+
+    monkeypatch.setitem(sides.PEERS, kind, {"broken": broken, "idle": idle, "functional_call": peers.functional_call})
+    found = sides.refused(Case(kind, "tiny", 3, 2, 5))
+    assert found.keys() == {"broken", "idle"}
+    assert found["broken"] == "does not run: TypeError"
+    assert found["idle"].startswith("wrong by ")
+    assert torch.get_default_dtype() == torch.float32
 
 
 @pytest.mark.parametrize("kind", ["full", "lora"])
