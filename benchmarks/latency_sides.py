@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -61,7 +62,7 @@ class Latency:
 
         plain, examples, steps = self.by_hand(self.run.model), self.episode.support, self.steps
         prompts = [prompts_of(self.run.recipe.task, self.episode, examples)]
-        batches = adapting_batches(self.parts.backbone, prompts, self.adapting, steps, self.run.recipe.seed)
+        batches = adapting_batches(self.parts.backbone, prompts, self.adapting, steps, self.run.recipe.seed, math.inf)
         ready = [{**batch.inputs, "labels": batch.labels} for batch in batches]
         return {
             "plain passes": lambda: plain.run_passes(ready),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
 from metanlp.batch import IGNORED, Batch, EncodedEpisodes
 from metanlp.config.languages import Additions
@@ -84,23 +85,36 @@ def pass_costs_of(device: torch.device, precision: str) -> float:
 
 
 def encode_in_parts(backbone: Backbone, prompts: Sequence[Sequence[Prompt]], seed: int, pass_costs: float) -> Batch:
-    """A batch whose rows stand in parts of like length, so that little of it is padding: the loss is that of the whole.
+    """A batch of tasks with any numbers of rows, which stand in parts of like length, so that little of it is padding: the
+    loss is that of the whole.
 
     A part more pays where it saves more characters of padding than `pass_costs`; where that is infinite, there is one part.
     """
     if math.isinf(pass_costs):
-        return backbone.encode(prompts, seed)
+        return encode_unequal(backbone, prompts, seed)
+    most = max(map(len, prompts))
     ordered = [sorted(task, key=lambda prompt: len(prompt.input) + len(prompt.output)) for task in prompts]
+    level = [[*task[:1] * (most - len(task)), *task] for task in ordered]  # repeats of the shortest cost least
+    repeats = torch.arange(most) < torch.tensor([[most - len(task)] for task in prompts])  # (tasks, rows)
     sizes = [
         (max(len(prompt.input) for prompt in rank), max(len(prompt.output) for prompt in rank))
-        for rank in zip(*ordered, strict=True)
+        for rank in zip(*level, strict=True)
     ]  # (rows, 2), over the tasks
-    cuts = [0, *cheapest_cuts(sizes, pass_costs / len(prompts)), len(sizes)]
+    cuts = [0, *cheapest_cuts(sizes, pass_costs / len(prompts)), most]
     first, *others = [
-        backbone.encode([task[start:end] for task in ordered], seed_of(seed, "part", start) if start else seed)
+        _without(repeats[:, start:end], backbone.encode([task[start:end] for task in level]))
         for start, end in pairwise(cuts)
     ]
-    return replace(first, others=tuple(others))
+    return seeded(replace(first, others=tuple(others)), seed)
+
+
+def seeded(batch: Batch, seed: int) -> Batch:
+    """With the dropout of this seed; parts drop other activations."""
+    starts = accumulate(part.labels.shape[0] // batch.tasks for part in batch.parts[:-1])
+    others = [
+        replace(part, seed=seed_of(seed, "part", start)) for part, start in zip(batch.others, starts, strict=True)
+    ]
+    return replace(batch, seed=seed, others=tuple(others))
 
 
 def cheapest_cuts(sizes: Sequence[tuple[int, int]], part_costs: float) -> list[int]:
@@ -130,24 +144,38 @@ def encode_unequal(backbone: Backbone, prompts: Sequence[Sequence[Prompt]], seed
     counts = torch.tensor([len(task) for task in prompts])
     longest = int(counts.max())
     batch = backbone.encode([filled(task, longest) for task in prompts], seed)
-    repeats = (torch.arange(longest) >= counts[:, None]).view(-1, 1)  # (tasks * longest, 1)
-    return replace(batch, labels=batch.labels.masked_fill(repeats, IGNORED)) if bool(repeats.any()) else batch
+    return _without(torch.arange(longest) >= counts[:, None], batch)
+
+
+def _without(repeats: Tensor, batch: Batch) -> Batch:
+    """`repeats`, `(tasks, rows)`, carry no loss."""
+    if not bool(repeats.any()):
+        return batch
+    return replace(batch, labels=batch.labels.masked_fill(repeats.reshape(-1, 1), IGNORED))
 
 
 def adapting_batches(
-    backbone: Backbone, prompts: Sequence[Sequence[Prompt]], adapting: Adapting, steps: int, seed: int
+    backbone: Backbone,
+    prompts: Sequence[Sequence[Prompt]],
+    adapting: Adapting,
+    steps: int,
+    seed: int,
+    pass_costs: float,
 ) -> list[Batch]:
     """A batch for each of `steps` steps over the prompts of some tasks. Every task learns from its own as it would alone.
 
-    All of a task's examples at once where they fit in a batch; otherwise a fresh order for every pass through them.
+    All of a task's examples at once where they fit in a batch; otherwise a fresh order for every pass through them. Batches
+    come in parts as in `encode_in_parts`.
     """
     seeds = [seed_of(seed, "dropout", step) for step in range(steps)]
     if max(len(task) for task in prompts) <= adapting.batch:
-        batch = encode_unequal(backbone, prompts)
-        return [replace(batch, seed=own) for own in seeds]
+        batch = encode_in_parts(backbone, prompts, seed, pass_costs)
+        return [seeded(batch, own) for own in seeds]
     orders = {count: _order(count, adapting.batch, steps, seed) for count in {len(task) for task in prompts}}
     return [
-        encode_unequal(backbone, [[task[at] for at in orders[len(task)][step]] for task in prompts], seeds[step])
+        encode_in_parts(
+            backbone, [[task[at] for at in orders[len(task)][step]] for task in prompts], seeds[step], pass_costs
+        )
         for step in range(steps)
     ]
 

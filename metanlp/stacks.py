@@ -11,7 +11,7 @@ from metanlp.batch import EncodedEpisodes
 from metanlp.config.recipe import Adapting
 from metanlp.data.seeds import seed_of
 from metanlp.data.types import Episode
-from metanlp.encoding import adapting_batches, prompts_of
+from metanlp.encoding import adapting_batches, pass_costs_of, prompts_of
 from metanlp.learner import Learner
 from metanlp.progress import Watched, progress
 from metanlp.run import Parts, Run
@@ -37,7 +37,8 @@ def adapt_stack(
     learner = parts.learner
     learner.keep_pages()
     prompts = [prompts_of(run.recipe.task, episode, episode.support) for episode in episodes]
-    batches = adapting_batches(parts.backbone, prompts, adapting, steps, seed_of(seed, "adapt"))
+    pass_costs = pass_costs_of(learner.device, learner.precision)
+    batches = adapting_batches(parts.backbone, prompts, adapting, steps, seed_of(seed, "adapt"), pass_costs)
     batches = [batch.to(learner.device) for batch in batches]
     start = learner.spread(len(episodes))
     before = learner.losses(start, batches[0])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from makers import cipher, plain_recipe, task_of, write_collection
 
+from metanlp import encoding
 from metanlp.batch import IGNORED
 from metanlp.config.load import build_recipe
 from metanlp.config.recipe import Adapting
 from metanlp.data.types import Episode, Example, Prompt
-from metanlp.encoding import encode_unequal
+from metanlp.encoding import adapting_batches, encode_unequal
 from metanlp.run import Run
 from metanlp.stacks import adapt_stack
 from metanlp.training import meta_train
@@ -30,18 +33,46 @@ def episode(key: int, count: int) -> Episode:
 
 @pytest.mark.parametrize("counts", [(1, 3, 4), (2, 12, 7), (11, 5, 5), (9, 9, 9)], ids=str)
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_each_learns_as_it_would_alone(run: Run, counts: tuple[int, ...], optimizer: str) -> None:
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_each_learns_as_it_would_alone(
+    run: Run, counts: tuple[int, ...], optimizer: str, in_parts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With batches of 4: all at once, in an order of its own, or both in one stack."""
     parts = run.trained("cpu")
     adapting = Adapting(optimizer=optimizer, learning_rate=3e-2, steps=5, batch=4)
     episodes = [episode(key, count) for key, count in enumerate(counts, 1)]
+    alone = [adapt_stack(run, parts, [one], adapting, 5, seed=3) for one in episodes]
+    if in_parts:
+        monkeypatch.setitem(encoding.PASS_COSTS, "fp32", 1.0)
     together = adapt_stack(run, parts, episodes, adapting, 5, seed=3)
-    for index, one in enumerate(episodes):
-        alone = adapt_stack(run, parts, [one], adapting, 5, seed=3)
+    for index, own in enumerate(alone):
         start = parts.learner.spread(1)
-        assert max(float((alone[name] - start[name]).abs().max()) for name in alone) > 1e-3
+        assert max(float((own[name] - start[name]).abs().max()) for name in own) > 1e-3
         for name, weight in task_of(together, index).items():
-            torch.testing.assert_close(weight, alone[name], rtol=0, atol=2e-5)
+            torch.testing.assert_close(weight, own[name], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("batch", [4, 8])
+def test_adapting_comes_in_parts_of_like_length(run: Run, batch: int) -> None:
+    """Each row once, with the loss of the whole, and every step drops other activations."""
+    parts = run.trained("cpu")
+    prompts = [
+        [Prompt("abc 1", "bcd"), Prompt("b" * 9, "c" * 9), Prompt("a", "b")],
+        [Prompt("c" * count, "d" * count) for count in (7, 1, 2, 8, 1, 9, 3)],
+    ]
+    adapting = Adapting(batch=batch)
+    whole = adapting_batches(parts.backbone, prompts, adapting, 3, 5, math.inf)
+    cut = adapting_batches(parts.backbone, prompts, adapting, 3, 5, 1.0)
+    assert all(len(each.parts) > 1 for each in cut)
+    seeds = [part.seed for each in cut for part in each.parts]
+    assert len(set(seeds)) == len(seeds)
+    start = parts.learner.spread(2)
+    for one, other in zip(whole, cut, strict=True):
+        assert one.examples == other.examples
+        assert not one.others
+        torch.testing.assert_close(
+            parts.learner.losses(start, one), parts.learner.losses(start, other), rtol=1e-5, atol=0
+        )
 
 
 def test_fillers_carry_no_loss(run: Run) -> None:
