@@ -85,16 +85,17 @@ def pass_costs_of(device: torch.device, precision: str) -> float:
 
 
 def encode_in_parts(backbone: Backbone, prompts: Sequence[Sequence[Prompt]], seed: int, pass_costs: float) -> Batch:
-    """A batch of tasks with any numbers of rows, which stand in parts of like length, so that little of it is padding: the
-    loss is that of the whole.
+    """A batch of tasks, each with any number of rows, in parts of like length, so that little of it is padding.
 
-    A part more pays where it saves more characters of padding than `pass_costs`; where that is infinite, there is one part.
+    The loss is that of the whole. Rows are put in order; shorter tasks are filled up with repeats that carry no loss. A part
+    more pays where it saves more characters of padding than `pass_costs`; where that is infinite, there is one part.
     """
     if math.isinf(pass_costs):
         return encode_unequal(backbone, prompts, seed)
     most = max(map(len, prompts))
-    ordered = [sorted(task, key=lambda prompt: len(prompt.input) + len(prompt.output)) for task in prompts]
-    level = [[*task[:1] * (most - len(task)), *task] for task in ordered]  # repeats of the shortest cost least
+    ordered = [sorted(task, key=_length) for task in prompts]
+    shortest = min((task[0] for task in ordered), key=_length)
+    level = [[*[shortest] * (most - len(task)), *task] for task in ordered]
     repeats = torch.arange(most) < torch.tensor([[most - len(task)] for task in prompts])  # (tasks, rows)
     sizes = [
         (max(len(prompt.input) for prompt in rank), max(len(prompt.output) for prompt in rank))
@@ -108,8 +109,12 @@ def encode_in_parts(backbone: Backbone, prompts: Sequence[Sequence[Prompt]], see
     return seeded(replace(first, others=tuple(others)), seed)
 
 
+def _length(prompt: Prompt) -> int:
+    return len(prompt.input) + len(prompt.output)
+
+
 def seeded(batch: Batch, seed: int) -> Batch:
-    """With the dropout of this seed; parts drop other activations."""
+    """The batch with the dropout of this seed; each part drops other activations."""
     starts = accumulate(part.labels.shape[0] // batch.tasks for part in batch.parts[:-1])
     others = [
         replace(part, seed=seed_of(seed, "part", start)) for part, start in zip(batch.others, starts, strict=True)

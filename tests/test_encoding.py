@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metanlp.batch import Batch
+from metanlp.batch import IGNORED, Batch
 from metanlp.data.types import Prompt
 from metanlp.encoding import cheapest_cuts, encode_in_parts, pass_costs_of
 
@@ -69,6 +69,17 @@ def test_every_task_has_the_same_rows_in_a_part_and_each_row_once() -> None:
     whole = encode_in_parts(Recording(), [[Prompt(text) for text in task] for task in tasks], 5, math.inf)
     assert whole.examples == batch.examples == 6
     assert not whole.others
+
+
+def test_a_short_task_is_filled_up_with_the_shortest_row_and_without_loss() -> None:
+    backbone = Recording()
+    tasks = [["a" * 40], ["c", "d" * 50, "cc"]]
+    batch = encode_in_parts(backbone, [[Prompt(text) for text in task] for task in tasks], 5, 10)
+    assert backbone.asked == [[["c", "c"], ["c", "cc"]], [["a" * 40], ["d" * 50]]]
+    assert [(part.labels == IGNORED).flatten().tolist() for part in batch.parts] == [
+        [True, True, False, False],
+        [False, False],
+    ]
 
 
 def test_only_a_cpu_minds_padding() -> None:

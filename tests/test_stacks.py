@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from makers import cipher, plain_recipe, task_of, write_collection
 
-from metanlp import encoding
-from metanlp.batch import IGNORED
+from metanlp import encoding, stacks
+from metanlp.batch import IGNORED, Batch
 from metanlp.config.load import build_recipe
 from metanlp.config.recipe import Adapting
 from metanlp.data.types import Episode, Example, Prompt
@@ -37,7 +38,14 @@ def episode(key: int, count: int) -> Episode:
 def test_each_learns_as_it_would_alone(
     run: Run, counts: tuple[int, ...], optimizer: str, in_parts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With batches of 4: all at once, in an order of its own, or both in one stack."""
+    """With batches of 4: all at once, in an order of its own, or both in one stack, whole or in parts."""
+    read: list[Batch] = []
+
+    def remembered(*given: Any) -> list[Batch]:
+        read[:] = adapting_batches(*given)
+        return read
+
+    monkeypatch.setattr(stacks, "adapting_batches", remembered)
     parts = run.trained("cpu")
     adapting = Adapting(optimizer=optimizer, learning_rate=3e-2, steps=5, batch=4)
     episodes = [episode(key, count) for key, count in enumerate(counts, 1)]
@@ -45,6 +53,7 @@ def test_each_learns_as_it_would_alone(
     if in_parts:
         monkeypatch.setitem(encoding.PASS_COSTS, "fp32", 1.0)
     together = adapt_stack(run, parts, episodes, adapting, 5, seed=3)
+    assert any(batch.others for batch in read) == in_parts
     for index, own in enumerate(alone):
         start = parts.learner.spread(1)
         assert max(float((own[name] - start[name]).abs().max()) for name in own) > 1e-3
@@ -52,9 +61,16 @@ def test_each_learns_as_it_would_alone(
             torch.testing.assert_close(weight, own[name], rtol=0, atol=2e-5)
 
 
+def targets_of(batch: Batch) -> list[list[list[int]]]:
+    """Of each task the pieces of every row that carries loss, in order."""
+    rows = [(at // (len(part.labels) // part.tasks), row) for part in batch.parts for at, row in enumerate(part.labels)]
+    found = [(task, row[row != IGNORED].tolist()) for task, row in rows]
+    return [sorted(pieces for task, pieces in found if task == own and pieces) for own in range(batch.tasks)]
+
+
 @pytest.mark.parametrize("batch", [4, 8])
 def test_adapting_comes_in_parts_of_like_length(run: Run, batch: int) -> None:
-    """Each row once, with the loss of the whole, and every step drops other activations."""
+    """Each task's rows once, with the loss of the whole; every part of every step drops other activations."""
     parts = run.trained("cpu")
     prompts = [
         [Prompt("abc 1", "bcd"), Prompt("b" * 9, "c" * 9), Prompt("a", "b")],
@@ -68,8 +84,8 @@ def test_adapting_comes_in_parts_of_like_length(run: Run, batch: int) -> None:
     assert len(set(seeds)) == len(seeds)
     start = parts.learner.spread(2)
     for one, other in zip(whole, cut, strict=True):
-        assert one.examples == other.examples
         assert not one.others
+        assert targets_of(one) == targets_of(other)
         torch.testing.assert_close(
             parts.learner.losses(start, one), parts.learner.losses(start, other), rtol=1e-5, atol=0
         )

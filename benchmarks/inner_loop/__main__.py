@@ -5,7 +5,7 @@
     python benchmarks/inner_loop --full        # up to 32 tasks, 16 sentences, and the shape of SmolLM2-135M; hours
     python benchmarks/inner_loop full-60M-4x1x16 lora-60M-8x1x16 --json inner_loop.json
     python benchmarks/inner_loop full-2M-4x2x16 --side 'plain + SGD'    # more blocks in the same time
-    python benchmarks/inner_loop full-60M-4x1x16 --keep-pages
+    python benchmarks/inner_loop full-60M-4x1x16 --keep-pages    # as a process that trains
 
 A case is a kind of fast weights, a size, and tasks x sentences x pieces. An episode is 5 inner steps and a query. Each side
 runs it for each of the tasks, the sides in turn within every block; the table shows the median over blocks of CPU time (one
@@ -144,8 +144,9 @@ def main() -> None:
         print(case, file=sys.stderr, flush=True)
         rows.append(measure(case, given.seconds, given.side))
         if given.json:
-            keep(given.json, {"rows": rows})
-    print(f"{platform.machine()}, torch {torch.__version__}, one thread; ratios to plain passes, [quartiles]")
+            keep(given.json, {"pages_kept": given.keep_pages, "rows": rows})
+    way = ", pages kept" if given.keep_pages else ""
+    print(f"{platform.machine()}, torch {torch.__version__}, one thread{way}; ratios to plain passes, [quartiles]")
     for kind in ("full", "lora"):
         of_kind = [row for row in rows if Case.read(row["case"]).kind == kind]
         if of_kind:

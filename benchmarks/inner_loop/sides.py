@@ -181,7 +181,7 @@ def difference(found: Weights, wanted: Weights) -> float:
 
 
 def refused(case: Case, chosen: Sequence[str] = ()) -> dict[str, str]:
-    """Why peers are not measured: what does not load or run, and what finds another meta-gradient than metanlp.
+    """Why a peer is not measured, by name: it does not load or run, or finds another meta-gradient than metanlp.
 
     Found in float64: in float32 a learning rate as large as this one makes rounding grow to percents in a few steps.
     """
@@ -190,23 +190,23 @@ def refused(case: Case, chosen: Sequence[str] = ()) -> dict[str, str]:
     missing: dict[str, str] = {}
     torch.set_default_dtype(torch.float64)
     try:
-        maker = Sides(case)
-        ours = maker.make("metanlp")
+        ours = Sides(case).make("metanlp")
         ours.run()
+        wanted = ours.grads()
         for name in names_of(case, chosen):
             if name not in PEERS[case.kind]:
                 continue
             try:
-                peer = maker.make(name)
+                peer = Sides(case).make(name)  # of a model that no other has touched
                 peer.run()
             except Unavailable as reason:
                 missing[name] = str(reason)
-                continue
             except Exception as error:  # whatever an old library meets in a model of today
-                missing[name] = f"does not run: {type(error).__name__}"
-                continue
-            if (apart := difference(peer.grads(), ours.grads())) > SAME:
-                missing[name] = f"wrong by {apart:.1%}"
+                missing[name] = f"does not run: {type(error).__name__}, {str(error).partition(chr(10))[0]}"
+            else:
+                apart = difference(peer.grads(), wanted)
+                if not apart <= SAME:  # no number is no gradient either
+                    missing[name] = f"wrong by {apart:.2g} of its norm"
     finally:
         torch.set_default_dtype(torch.float32)
     return missing

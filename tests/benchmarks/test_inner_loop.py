@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,19 +59,29 @@ def test_a_gradient_at_other_weights_is_told_apart(kind: str, monkeypatch: pytes
 @pytest.mark.parametrize("kind", ["full", "lora"])
 def test_a_peer_that_is_not_to_be_measured_says_why(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(model: Any, learning_rate: float) -> peers.Episode:
+        """Has moved the weights when it meets what it does not know."""
+
         def episode(batches: Any) -> None:
-            raise TypeError("a model of today")
+            with torch.no_grad():
+                for weight in model.parameters():
+                    weight.add_(1)
+            raise TypeError("a model of today\nand more")
 
         return episode
 
     def idle(model: Any, learning_rate: float) -> peers.Episode:
         return peers.functional_call(model, 0.0)
 
-    monkeypatch.setitem(sides.PEERS, kind, {"broken": broken, "idle": idle, "functional_call": peers.functional_call})
+    def burst(model: Any, learning_rate: float) -> peers.Episode:
+        return peers.functional_call(model, math.nan)
+
+    wrong = {"broken": broken, "idle": idle, "burst": burst}
+    monkeypatch.setitem(sides.PEERS, kind, {**wrong, "functional_call": peers.functional_call})
     found = sides.refused(Case(kind, "tiny", 3, 2, 5))
-    assert found.keys() == {"broken", "idle"}
-    assert found["broken"] == "does not run: TypeError"
-    assert found["idle"].startswith("wrong by ")
+    assert found.keys() == wrong.keys()
+    assert found["broken"] == "does not run: TypeError, a model of today"
+    assert re.fullmatch(r"wrong by 0\.\d+ of its norm", found["idle"])
+    assert found["burst"] == "wrong by nan of its norm"
     assert torch.get_default_dtype() == torch.float32
 
 
