@@ -112,7 +112,9 @@ def main() -> None:
     length.add_argument("--full", action="store_true", help="more cases")
     parser.add_argument("--side", action="append", default=[], help="this one besides plain and metanlp; default: all")
     parser.add_argument(
-        "--keep-pages", action="store_true", help="all sides keep freed memory, as metanlp does in training"
+        "--keep-pages",
+        action="store_true",
+        help="while times are taken all sides keep freed memory, as metanlp does in training and adapting",
     )
     parser.add_argument("--json", type=Path, help="a file for the numbers")
     parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)

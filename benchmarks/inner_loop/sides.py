@@ -21,10 +21,10 @@ ADAM_LR = 1e-3  # at SGD's its weights grow so large that passes meet numbers wh
 PLAIN, ZEROED, STEPPED, TOGETHER = "plain", "zeroed", "plain + SGD", "as one batch"
 FLOORS = {"full": (PLAIN, ZEROED, STEPPED), "lora": (PLAIN, STEPPED, TOGETHER)}
 OURS: dict[str, dict[str, Any]] = {
-    "metanlp": {"inner_optimizer": "sgd", "inner_clip": None},
-    "metanlp, clip": {"inner_optimizer": "sgd", "inner_clip": 1.0},
-    "metanlp, adam": {"inner_optimizer": "adam", "inner_clip": None, "inner_lr": ADAM_LR},
-    "metanlp, adam, clip": {"inner_optimizer": "adam", "inner_clip": 1.0, "inner_lr": ADAM_LR},
+    "metanlp": {"inner_optimizer": "sgd", "inner_lr": INNER_LR, "inner_clip": None},
+    "metanlp, clip": {"inner_optimizer": "sgd", "inner_lr": INNER_LR, "inner_clip": 1.0},
+    "metanlp, adam": {"inner_optimizer": "adam", "inner_lr": ADAM_LR, "inner_clip": None},
+    "metanlp, adam, clip": {"inner_optimizer": "adam", "inner_lr": ADAM_LR, "inner_clip": 1.0},
 }
 SHOWN = {
     "full": tuple(OURS),
@@ -122,7 +122,7 @@ class Sides:
 
         learner, total = self.total
         episodes = [stacked([task]) for task in self.tasks] if self.case.kind == "full" else [stacked(self.tasks)]
-        algorithm = FOMAML(**{"inner_steps": INNER_STEPS, "inner_lr": INNER_LR, **options})
+        algorithm = FOMAML(inner_steps=INNER_STEPS, **options)
 
         def run() -> None:
             total.clear()
