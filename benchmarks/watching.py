@@ -120,9 +120,9 @@ def watching(recipe: Recipe, stage: str, now: Now) -> Iterator[Watch]:
     watched: list[tuple[Any, str, Callable[..., Any]]] = [
         (metanlp.training, "encode_episodes", encoding),
         (algorithm, "meta_gradient", of_a_stack),
-        (InnerLoop, "_moved", watch.clocked("inner steps", InnerLoop._moved)),
+        (InnerLoop, "step", watch.clocked("inner steps", InnerLoop.step)),
         (Learner, "losses_and_grads", passing(Learner.losses_and_grads)),
-        (Learner, "losses_and_moved", passing(Learner.losses_and_moved)),
+        (Learner, "losses_and_products", passing(Learner.losses_and_products)),
         (EpisodeSampler, "at_step", watch.clocked("drawing", EpisodeSampler.at_step)),
         (Accelerator, "reduce", reducing),
     ]

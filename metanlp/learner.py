@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +13,10 @@ from metanlp.batch import IGNORED, Batch
 from metanlp.errors import UserError
 from metanlp.fast_weights._protocol import FastWeights
 from metanlp.pass_parts import cross_entropy, dropout_seeded
-from metanlp.weights import ROWS, Weights
+from metanlp.products import Products, reading
+from metanlp.weights import ROWS, Gradients, Product, Weights
 
 OTHER_WEIGHTS = "no fast weight is in the graph: the forward pass ran with other weights than the given ones"
-LARGE = 2**17  # numbers; the steps of smaller weights cost more calls than memory
-IN_CACHE = 2**22  # numbers; where all weights are fewer, a gradient is still in the cache when the pass is over
-Move = Callable[[Weights, Weights], Weights]  # weights and their gradients, both `(tasks, *shape)` -> new weights
 
 
 class Learner:
@@ -103,39 +100,35 @@ class Learner:
 
         Raises RuntimeError where no fast weight took part in the forward pass: adapting would silently do nothing.
         """
+        losses, grads = self._differentiated(weights, batch, nullcontext())
+        return losses, {name: grad for name, grad in grads.items() if isinstance(grad, Tensor)}
+
+    def losses_and_products(self, weights: Weights, batch: Batch) -> tuple[Tensor, Gradients]:
+        """The same, where a gradient may be a `Product`: on a CPU those of large linear layers, for batches of few sentences."""
+        plain = not self.fast.stackable and self.precision == "fp32" and self.device.type == "cpu"
+        return self._differentiated(
+            weights, batch, reading(self.model, self.fast.parameters) if plain else nullcontext()
+        )
+
+    def _differentiated(
+        self, weights: Weights, batch: Batch, seen: Products | nullcontext[None]
+    ) -> tuple[Tensor, Gradients]:
         self._train(True)
         with self._running(weights) as leaves:
-            losses = self._losses(batch)
-            grads = torch.autograd.grad(losses.sum(), leaves, allow_unused=True)
-        if all(grad is None for grad in grads):
+            with seen:
+                losses = self._losses(batch)
+            of_leaves = torch.autograd.grad(losses.sum(), leaves, allow_unused=True)
+        grads = dict(zip(self.fast.parameters, of_leaves, strict=True))
+        found = seen.completed(grads) if isinstance(seen, Products) else grads
+        if all(grad is None for grad in found.values()):
             raise RuntimeError(OTHER_WEIGHTS)
-        stack = self.fast.stack
-        return losses.detach(), {
-            name: torch.zeros_like(weights[name]) if grad is None else stack(grad)
-            for name, grad in zip(self.fast.parameters, grads, strict=True)
-        }
-
-    def losses_and_moved(self, weights: Weights, batch: Batch, move: Move) -> tuple[Tensor, Weights]:
-        """The losses as in `losses_and_grads`, and the weights that `move` makes of some weights and their gradients.
-
-        In a large model a large weight moves as soon as its gradient is whole, while both are still in the processor's
-        cache, and the gradient goes: there is never a second set of full weights, unless the batch comes in parts.
-        """
-        self._train(True)
-        moved: Weights = {}
-
-        def take(leaves: dict[str, Tensor]) -> None:
-            grads = {name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for name, leaf in leaves.items()}
-            stack = self.fast.stack
-            moved.update(
-                move({name: weights[name] for name in leaves}, {name: stack(grad) for name, grad in grads.items()})
-            )
-            torch.autograd.graph.increment_version(leaves.values())  # autograd then refuses to read them as they were
-
-        with self._running(weights) as leaves:
-            losses = self._losses(batch)
-            _backward(losses.sum(), dict(zip(self.fast.parameters, leaves, strict=True)), take)
-        return losses.detach(), {name: moved[name] for name in weights}
+        complete: dict[str, Tensor | Product] = {}
+        for name, grad in found.items():
+            if grad is None:
+                complete[name] = torch.zeros_like(weights[name])
+            else:
+                complete[name] = grad if isinstance(grad, Product) else self.fast.stack(grad)
+        return losses.detach(), complete
 
     @torch.no_grad()
     def losses(self, weights: Weights, batch: Batch) -> Tensor:
@@ -216,33 +209,3 @@ class Learner:
     def _train(self, training: bool) -> None:
         if self.model.training != training:
             self.model.train(training)
-
-
-def _backward(loss: Tensor, leaves: dict[str, Tensor], take: Callable[[dict[str, Tensor]], None]) -> None:
-    """Calls `take` with leaves whose `grad` is whole: large ones one by one during the backward pass, the others after it.
-
-    The gradients are then dropped; what stood in `grad` before, the meta-gradient of the last step, stands there again.
-    """
-    kept = [leaf.grad for leaf in leaves.values()]
-    rest, hooks = dict(leaves), []
-    in_parts = sum(leaf.numel() for leaf in leaves.values()) > IN_CACHE
-
-    def take_large(name: str, leaf: Tensor) -> None:
-        take({name: rest.pop(name)})
-        leaf.grad = None
-
-    try:
-        for name, leaf in leaves.items():
-            leaf.grad = None
-            if in_parts and leaf.numel() >= LARGE:
-                hooks.append(leaf.register_post_accumulate_grad_hook(partial(take_large, name)))
-        loss.backward()  # whatever else has weights is frozen
-        if len(rest) == len(leaves) and all(leaf.grad is None for leaf in rest.values()):
-            raise RuntimeError(OTHER_WEIGHTS)
-        if rest:
-            take(rest)
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for leaf, grad in zip(leaves.values(), kept, strict=True):
-            leaf.grad = grad

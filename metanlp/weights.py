@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -12,9 +12,81 @@ Weights = dict[str, "Tensor"]
 ROWS = ":rows"  # behind a weight's name: of its rows
 
 
-def mean_over_tasks(weights: Weights) -> Weights:
+class Product(NamedTuple):
+    """One task's gradient of a matrix, `(outputs, inputs)`, as the factors of `left.T @ right`.
+
+    `left` is `(rows, outputs)`, `right` `(rows, inputs)`: small beside the matrix where rows are few. What is done along such
+    a gradient can be a part of the product, and no gradient is written to memory, to be read again.
+    """
+
+    left: Tensor
+    right: Tensor
+
+    def of_rows(self, place: slice) -> Tensor:
+        """The gradient of some rows of the matrix."""
+        return self.left[:, place].T @ self.right
+
+    def square(self) -> Tensor:
+        """The sum of its squares, `()`, from products of its rows."""
+        return ((self.left @ self.left.T) * (self.right @ self.right.T)).sum().clamp(min=0)
+
+    def times(self, weight: float) -> Product:
+        return Product(self.left * weight, self.right)
+
+    def added_to(self, matrix: Tensor, weight: float = 1.0) -> Tensor:
+        """`matrix`, in its own storage, and `weight` times the gradient."""
+        return matrix.addmm_(self.left.T, self.right, alpha=weight)
+
+
+Gradients = Mapping[str, "Tensor | Product"]  # `(tasks, *shape)`, or of one task a product
+
+
+def mean_over_tasks(grads: Gradients) -> Gradients:
     """Without the task axis: `(tasks, *shape)` -> `(shape)`."""
-    return {name: tensor.squeeze(0) if tensor.shape[0] == 1 else tensor.mean(0) for name, tensor in weights.items()}
+    return {
+        name: grad if isinstance(grad, Product) else grad.squeeze(0) if len(grad) == 1 else grad.mean(0)
+        for name, grad in grads.items()
+    }
+
+
+def plus(total: Gradients, grads: Gradients, weight: float) -> Gradients:
+    """`total` and `weight` times `grads`, neither with a task axis. Tensors of `total` are added to in their own storage.
+
+    To nothing, {}, is added what may be `grads` themselves.
+    """
+    import torch
+
+    if not weight or not grads:
+        return total
+    if not total and weight == 1:
+        return grads
+    if not total:
+        return {
+            name: grad.times(weight) if isinstance(grad, Product) else grad * weight for name, grad in grads.items()
+        }
+    summed, rooms, whole = dict(total), [], []
+    for name, grad in grads.items():
+        before = total[name]
+        if isinstance(grad, Product):
+            grad = grad.times(weight)
+            summed[name] = joined([before, grad]) if isinstance(before, Product) else grad.added_to(before)
+        elif isinstance(before, Product):
+            summed[name] = before.added_to(grad * weight)
+        else:
+            rooms.append(before)
+            whole.append(grad)
+    if whole:
+        torch._foreach_add_(rooms, whole, alpha=weight)
+    return summed
+
+
+def joined(products: Sequence[Product]) -> Product:
+    """Their sum."""
+    import torch
+
+    if len(products) == 1:
+        return products[0]
+    return Product(*(torch.cat(factors) for factors in zip(*products, strict=True)))
 
 
 def own(weights: Weights) -> Weights:

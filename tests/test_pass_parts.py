@@ -98,21 +98,6 @@ def test_a_batch_in_parts_is_refused_where_rows_have_an_order() -> None:
         learner.row_losses(learner.spread(1), replace(batch, others=(batch,)))
 
 
-def test_weights_move_by_the_gradient_of_all_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also a large weight that moves during the backward pass, and where layers are run again for their gradient."""
-    monkeypatch.setattr("metanlp.learner.IN_CACHE", 1)
-    monkeypatch.setattr("metanlp.learner.LARGE", 1)
-    learner = full_learner()
-    save_memory(learner.model)
-    whole = make_batch(1, rows=5, seed=7, length=9)
-    batch = replace(rows_of(whole, [4, 1, 3]), others=(rows_of(whole, [0, 2]),))
-    weights = learner.spread(1)
-    _, grads = full_learner().losses_and_grads(weights, whole)
-    step = lambda some, theirs: {name: weight - 0.5 * theirs[name] for name, weight in some.items()}  # noqa: E731
-    _, moved = learner.losses_and_moved(weights, batch, step)
-    assert_close(moved, step(weights, grads), rtol=0, atol=1e-6)
-
-
 def rows_of(batch: Batch, rows: list[int]) -> Batch:
     """Those rows of every task, no longer than they need to be."""
     count = batch.labels.shape[0] // batch.tasks

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from makers import task_of
 
-from metanlp.weights import mean_over_tasks, own
+from metanlp.weights import Product, mean_over_tasks, own, plus
 
 STACK = {"w": torch.tensor([[1.0, 2.0], [3.0, 6.0]]), "b": torch.tensor([0.0, 1.0])}
 
@@ -27,3 +29,32 @@ def test_ones_own_copy_is_nobody_elses() -> None:
     copy["w"][0] = 7  # would be refused for an expanded view
     assert copy["w"][1].tolist() == [1, 1]
     assert spread["w"].detach()[0].tolist() == [1, 1]
+
+
+@given(
+    kinds=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=4),
+    weights=st.lists(st.sampled_from([0.0, 0.25, 1.0, 3.0]), min_size=1, max_size=4),
+    seed=st.integers(0, 1000),
+)
+def test_sums_of_gradients_are_those_of_whole_ones(kinds: list, weights: list, seed: int) -> None:
+    """Products and tensors in any order; what is added to never shares the storage of what is added."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    total: dict = {}
+    wanted = {str(name): torch.zeros(3, 5, dtype=torch.float64) for name, _ in enumerate(kinds)}
+    for step, weight in enumerate(weights):
+        grads = {
+            str(n): Product(draw(2, 3), draw(2, 5)) if kind[step % 2] else draw(3, 5) for n, kind in enumerate(kinds)
+        }
+        for name, grad in grads.items():
+            wanted[name] += weight * whole(grad)
+        total = plus(
+            total, {n: grad if isinstance(grad, Product) else grad.clone() for n, grad in grads.items()}, weight
+        )
+    assert total.keys() == (wanted.keys() if any(weights) else set())
+    for name, grad in total.items():
+        torch.testing.assert_close(whole(grad), wanted[name], rtol=0, atol=1e-12)
+
+
+def whole(grad: torch.Tensor | Product) -> torch.Tensor:
+    return grad.left.T @ grad.right if isinstance(grad, Product) else grad

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import Field
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from metanlp.algorithms._inner_optimizers import Moments, Rates
     from metanlp.batch import Batch, EncodedEpisodes
     from metanlp.learner import Learner
-    from metanlp.weights import Weights
+    from metanlp.weights import Gradients, Weights
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class MetaGradient:
     compared.
     """
 
-    grads: Weights
+    grads: Gradients
     losses: Tensor
     passes: int
 
@@ -99,48 +98,22 @@ class InnerLoop(AlgorithmOptions):
         self, learner: Learner, weights: Weights, batch: Batch, state: Moments | None, index: int, steps: int
     ) -> tuple[Tensor, Weights, Moments | None]:
         """Inner step `index` of `steps`, on `batch`; the losses `(tasks,)` are those before it."""
-        if self.inner_clip is None:  # no weight waits for another's gradient
-            state = self._state(learner, weights, state)
-            rates = self.rates(learner, index, steps)
-            move = partial(self._moved, learner, state=state, index=index, rates=rates, factors=None)
-            return *learner.losses_and_moved(weights, batch, move), state
-        losses, grads = learner.losses_and_grads(weights, batch)
+        losses, grads = learner.losses_and_products(weights, batch)
         return losses, *self.step(learner, weights, grads, state, index, steps)
 
     def step(
-        self, learner: Learner, weights: Weights, grads: Weights, state: Moments | None, index: int, steps: int
+        self, learner: Learner, weights: Weights, grads: Gradients, state: Moments | None, index: int, steps: int
     ) -> tuple[Weights, Moments | None]:
         """Inner step `index` of `steps`; `state`, None before the first step, is what the optimiser remembers."""
-        from metanlp.algorithms._inner_optimizers import clip_factors
+        from metanlp.algorithms._inner_optimizers import Moments, adam, clip_factors, sgd
 
-        state = self._state(learner, weights, state)
+        rates, room = self.rates(learner, index, steps), learner.buffers("weights")
         factors = None if self.inner_clip is None else clip_factors(grads, self.inner_clip)
-        return self._moved(learner, weights, grads, state, index, self.rates(learner, index, steps), factors), state
-
-    def _state(self, learner: Learner, weights: Weights, state: Moments | None) -> Moments | None:
-        from metanlp.algorithms._inner_optimizers import Moments
-
-        if self.inner_optimizer == "sgd" or state is not None:
-            return state
-        return Moments.zero(weights, learner.buffers("first"), learner.buffers("second"))
-
-    def _moved(
-        self,
-        learner: Learner,
-        weights: Weights,
-        grads: Weights,
-        state: Moments | None,
-        index: int,
-        rates: Rates,
-        factors: Tensor | None,
-    ) -> Weights:
-        """These weights, or some of them, after inner step `index`."""
-        from metanlp.algorithms._inner_optimizers import adam, sgd
-
-        room = learner.buffers("weights")
+        if self.inner_optimizer == "sgd":
+            return sgd(weights, grads, rates, room, factors), None
         if state is None:
-            return sgd(weights, grads, rates, room, factors)
-        return adam(weights, grads, state, index + 1, rates, room, factors)
+            state = Moments.zero(weights, learner.buffers("first"), learner.buffers("second"))
+        return adam(weights, grads, state, index + 1, rates, room, factors), state
 
     def rates(self, learner: Learner, index: int, steps: int) -> Rates:
         """The learning rate of inner step `index` of `steps`: one for all weights or, where rates were learnt, of each row."""

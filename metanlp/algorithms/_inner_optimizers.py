@@ -1,9 +1,9 @@
 """SGD and Adam as functions of stacked weights: elementwise, so they do not know how many tasks there are.
 
-Weights and gradients given are left as they are. `factors`, `(tasks,)`, multiply each task's gradient (clipping). `out`
-names tensors of the same shapes that receive the result instead of new ones; it may be `weights` itself. The learning rate
-is one for all weights or, by name, one for each row, `(rows, 1, ..)`. Adam takes a few weights at a time and, on a CPU,
-large ones in parts, so that what is made on the way stays in the processor's cache.
+Weights and gradients given are left as they are; a gradient may be a `Product`. `factors`, `(tasks,)`, multiply each task's
+gradient (clipping). `out` names tensors of the same shapes that receive the result instead of new ones; it may be `weights`
+itself. The learning rate is one for all weights or, by name, one for each row, `(rows, 1, ..)`. Adam takes a few weights at a
+time and, on a CPU, large ones in parts, so that what is made on the way stays in the processor's cache.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from metanlp.weights import Weights
+from metanlp.weights import Gradients, Product, Weights
 
 TOGETHER = 2**20  # numbers
 Rates = float | Weights
@@ -37,28 +37,42 @@ class Moments(NamedTuple):
 
 
 def sgd(
-    weights: Weights, grads: Weights, learning_rate: Rates, out: Weights | None = None, factors: Tensor | None = None
+    weights: Weights, grads: Gradients, learning_rate: Rates, out: Weights | None = None, factors: Tensor | None = None
 ) -> Weights:
     """w - learning_rate * g."""
-    in_place = out is not None and all(out[name] is weight for name, weight in weights.items())
-    if in_place and factors is None and not isinstance(learning_rate, dict):
-        torch._foreach_add_(list(weights.values()), [grads[name] for name in weights], alpha=-learning_rate)
-        return weights
-    moved = {}
-    for name, weight in weights.items():
-        room, rate = out[name] if out else None, rate_of(learning_rate, name)
+    moved, together = dict(weights), Weights()
+    for name, grad in grads.items():
+        weight, room, rate = weights[name], out[name] if out else None, rate_of(learning_rate, name)
         if factors is not None:
             rate = rate * _over(factors, weight)
-        if isinstance(rate, Tensor):
-            moved[name] = torch.addcmul(weight, grads[name], rate, value=-1, out=room)
+        if isinstance(grad, Product):
+            moved[name] = _along(weight, grad, rate, room)
+        elif isinstance(rate, Tensor):
+            moved[name] = torch.addcmul(weight, grad, rate, value=-1, out=room)
+        elif room is weight:
+            together[name] = grad
         else:
-            moved[name] = torch.add(weight, grads[name], alpha=-rate, out=room)
+            moved[name] = torch.add(weight, grad, alpha=-rate, out=room)
+    if together and not isinstance(learning_rate, dict):
+        torch._foreach_add_([weights[name] for name in together], list(together.values()), alpha=-learning_rate)
     return moved
+
+
+def _along(weight: Tensor, grad: Product, rate: float | Tensor, room: Tensor | None) -> Tensor:
+    """`weight`, `(1, outputs, inputs)`, after a step of SGD; a rate may be one for each of its rows."""
+    if isinstance(rate, Tensor):
+        grad, rate = Product(grad.left * rate.reshape(1, -1), grad.right), 1.0
+    if room is weight:
+        grad.added_to(weight[0], -rate)
+        return weight
+    return torch.addmm(weight[0], grad.left.T, grad.right, alpha=-rate, out=None if room is None else room[0]).view_as(
+        weight
+    )
 
 
 def adam(
     weights: Weights,
-    grads: Weights,
+    grads: Gradients,
     moments: Moments,
     step: int,
     learning_rate: Rates,
@@ -70,7 +84,7 @@ def adam(
     """Step number `step`, from 1, of Adam (Kingma and Ba, 2015) with bias correction, by torch's own kernel."""
 
     def step_on(tensors: list[Tensor], parts: list[Part], rate: float) -> None:
-        theirs = [_at(grads[name], place) for name, place in parts]
+        theirs = [_gradient_at(grads[name], place) for name, place in parts]
         if factors is not None:
             scales = [_over(_at(factors, place[:1]), grad) for grad, (_, place) in zip(theirs, parts, strict=True)]
             theirs = [grad * scale for grad, scale in zip(theirs, scales, strict=True)]
@@ -105,9 +119,14 @@ def adam(
     return moved
 
 
-def clip_factors(grads: Weights, largest: float) -> Tensor:
+def clip_factors(grads: Gradients, largest: float) -> Tensor:
     """What to multiply each task's gradient by so that its norm is at most `largest`: `(tasks,)`, 1 where it is shorter."""
-    squares = [torch.linalg.vector_norm(grad.reshape(len(grad), -1), dim=1).square() for grad in grads.values()]
+    squares = [
+        grad.square().view(1)
+        if isinstance(grad, Product)
+        else torch.linalg.vector_norm(grad.reshape(len(grad), -1), dim=1).square()
+        for grad in grads.values()
+    ]
     norms = torch.stack(squares).sum(0).sqrt()
     return (largest / (norms + 1e-6)).clamp(max=1.0)
 
@@ -146,6 +165,13 @@ def _places(weight: Tensor) -> list[tuple[slice, ...]]:
 
 def _at(tensor: Tensor, place: tuple[slice, ...]) -> Tensor:
     return tensor[place] if place else tensor
+
+
+def _gradient_at(grad: Tensor | Product, place: tuple[slice, ...]) -> Tensor:
+    """A product is made there and then, while what is made of it is in the cache."""
+    return (
+        grad.of_rows(place[1] if place else slice(None)).unsqueeze(0) if isinstance(grad, Product) else _at(grad, place)
+    )
 
 
 def _like(weight: Tensor) -> Tensor:

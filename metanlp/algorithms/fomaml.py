@@ -9,11 +9,12 @@ from pydantic import Field
 from metanlp.algorithms._inner_loop import InnerLoop, MetaGradient, passes
 from metanlp.config.recipe import Train
 from metanlp.registry import ALGORITHMS
-from metanlp.weights import Weights, mean_over_tasks
+from metanlp.weights import mean_over_tasks, plus
 
 if TYPE_CHECKING:
     from metanlp.batch import EncodedEpisodes
     from metanlp.learner import Learner
+    from metanlp.weights import Gradients
 
 
 @ALGORITHMS.register("fomaml")
@@ -38,14 +39,11 @@ class FOMAML(InnerLoop):
 
     def meta_gradient(self, learner: Learner, episodes: EncodedEpisodes) -> MetaGradient:
         batches = [*episodes.support, episodes.query]
-        fast, state, total = learner.spread(episodes.tasks), None, Weights()
+        total: Gradients = {}
+        fast, state = learner.spread(episodes.tasks), None
         for index, (batch, weight) in enumerate(zip(batches, self._weights(len(batches)), strict=True)):
-            if not weight and batch is not episodes.query:
-                losses, fast, state = self.advance(learner, fast, batch, state, index, len(episodes.support))
-                continue
-            losses, grads = learner.losses_and_grads(fast, batch)
-            if weight:
-                total = _plus(total, mean_over_tasks(grads), weight)
+            losses, grads = learner.losses_and_products(fast, batch)
+            total = plus(total, mean_over_tasks(grads), weight)
             if batch is not episodes.query:
                 fast, state = self.step(learner, fast, grads, state, index, len(episodes.support))
             del grads  # or two sets of gradients are alive during the next pass
@@ -55,13 +53,3 @@ class FOMAML(InnerLoop):
         """They sum to 1."""
         weights = self.step_weights or [0.0] * (count - 1) + [1.0]
         return [weight / sum(weights) for weight in weights]
-
-
-def _plus(total: Weights, grads: Weights, weight: float) -> Weights:
-    """`total`, in its own storage, with so much of `grads`; of nothing, and with all of them, `grads` themselves."""
-    import torch
-
-    if not total:
-        return grads if weight == 1 else {name: grad * weight for name, grad in grads.items()}
-    torch._foreach_add_(list(total.values()), [grads[name] for name in total], alpha=weight)
-    return total

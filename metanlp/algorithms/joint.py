@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from metanlp.algorithms._inner_loop import InnerLoop, MetaGradient, passes
 from metanlp.registry import ALGORITHMS
+from metanlp.weights import mean_over_tasks, plus
 
 if TYPE_CHECKING:
     from metanlp.batch import EncodedEpisodes
     from metanlp.learner import Learner
+    from metanlp.weights import Gradients
 
 
 @ALGORITHMS.register("joint")
@@ -22,11 +24,9 @@ class Joint(InnerLoop):
     adapts: ClassVar[bool] = False
 
     def meta_gradient(self, learner: Learner, episodes: EncodedEpisodes) -> MetaGradient:
-        start = learner.spread(1)
-        batches = [*episodes.support, episodes.query]
-        total = {name: weight.new_zeros(weight.shape[1:]) for name, weight in start.items()}
+        total: Gradients = {}
+        start, batches = learner.spread(1), [*episodes.support, episodes.query]
         for batch in batches:
-            losses, grads = learner.losses_and_grads(start, batch)  # grads (1, *shape): summed over the tasks
-            for name, grad in grads.items():
-                total[name].add_(grad[0], alpha=1 / (batch.tasks * len(batches)))
+            losses, grads = learner.losses_and_products(start, batch)  # summed over the tasks
+            total = plus(total, mean_over_tasks(grads), 1 / (batch.tasks * len(batches)))
         return MetaGradient(total, losses, passes(batches))
