@@ -84,6 +84,12 @@ def pass_costs_of(device: torch.device, precision: str) -> float:
     return PASS_COSTS[precision] if device.type == "cpu" else math.inf
 
 
+def work_enough(prompts: Sequence[Sequence[Prompt]], batch: int, pass_costs: float) -> bool:
+    """Whether a batch of one task is on average longer than what a pass costs, so that a stack of tasks would save little."""
+    lengths = [min(len(task), batch) * sum(map(_length, task)) / len(task) for task in prompts]
+    return sum(lengths) / len(lengths) > pass_costs
+
+
 def encode_in_parts(backbone: Backbone, prompts: Sequence[Sequence[Prompt]], seed: int, pass_costs: float) -> Batch:
     """A batch of tasks, each with any number of rows, in parts of like length, so that little of it is padding.
 

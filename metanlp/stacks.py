@@ -11,11 +11,11 @@ from metanlp.batch import EncodedEpisodes
 from metanlp.config.recipe import Adapting
 from metanlp.data.seeds import seed_of
 from metanlp.data.types import Episode
-from metanlp.encoding import adapting_batches, pass_costs_of, prompts_of
+from metanlp.encoding import adapting_batches, pass_costs_of, prompts_of, work_enough
 from metanlp.learner import Learner
 from metanlp.progress import Watched, progress
 from metanlp.run import Parts, Run
-from metanlp.weights import Weights, own
+from metanlp.weights import Weights, own, side_by_side
 
 
 def adapt_stack(
@@ -29,8 +29,9 @@ def adapt_stack(
     show: str = "",
     after_step: Callable[[], None] = lambda: None,
 ) -> Weights:
-    """The fast weights `(tasks, *shape)` of a stack of episodes, each adapted to its own support; the caller's own.
+    """The fast weights `(tasks, *shape)` of some episodes, each adapted to its own support; the caller's own.
 
+    Side by side, or on a CPU one after another where a task's batch is work enough: then a stack saves less than it fills up.
     `after_step` is called after every step; others may use the learner meanwhile, where the fast weights stack. Raises
     RuntimeError where adapting moved no support loss at all.
     """
@@ -38,20 +39,23 @@ def adapt_stack(
     learner.keep_pages()
     prompts = [prompts_of(run.recipe.task, episode, episode.support) for episode in episodes]
     pass_costs = pass_costs_of(learner.device, learner.precision)
-    batches = adapting_batches(parts.backbone, prompts, adapting, steps, seed_of(seed, "adapt"), pass_costs)
-    batches = [batch.to(learner.device) for batch in batches]
-    start = learner.spread(len(episodes))
-    before = learner.losses(start, batches[0])
+    stacks = [[task] for task in prompts] if work_enough(prompts, adapting.batch, pass_costs) else [prompts]
     algorithm = run.recipe.stages[run.stage].algorithm.retuned(adapting)
-    with progress(show, steps, show=bool(show)) as advance:
+    adapted = []
+    with progress(show, steps * len(stacks), show=bool(show)) as advance:
 
         def stepped(count: int, note: str) -> None:
             advance(count, note)
             after_step()
 
-        weights = own(algorithm.adapt(learner, start, Watched(batches, stepped)))
-    _require_moved(before, learner.losses(weights, batches[0]))
-    return weights
+        for stack in stacks:
+            batches = adapting_batches(parts.backbone, stack, adapting, steps, seed_of(seed, "adapt"), pass_costs)
+            batches = [batch.to(learner.device) for batch in batches]
+            start = learner.spread(len(stack))
+            before = learner.losses(start, batches[0])
+            adapted.append(own(algorithm.adapt(learner, start, Watched(batches, stepped))))
+            _require_moved(before, learner.losses(adapted[-1], batches[0]))
+    return side_by_side(adapted)
 
 
 def check_adapting(learner: Learner, algorithm: Algorithm, episodes: EncodedEpisodes) -> None:

@@ -46,6 +46,7 @@ def test_each_learns_as_it_would_alone(
         return read
 
     monkeypatch.setattr(stacks, "adapting_batches", remembered)
+    monkeypatch.setattr(stacks, "work_enough", lambda *_: False)
     parts = run.trained("cpu")
     adapting = Adapting(optimizer=optimizer, learning_rate=3e-2, steps=5, batch=4)
     episodes = [episode(key, count) for key, count in enumerate(counts, 1)]
@@ -59,6 +60,30 @@ def test_each_learns_as_it_would_alone(
         assert max(float((own[name] - start[name]).abs().max()) for name in own) > 1e-3
         for name, weight in task_of(together, index).items():
             torch.testing.assert_close(weight, own[name], rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(("characters", "widths"), [(300.0, [3]), (20.0, [1, 1, 1])])
+def test_tasks_adapt_one_after_another_where_a_batch_is_work_enough(
+    run: Run, characters: float, widths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of 4 are of some 30 characters here; every step is told, and each ends where it does alone."""
+    read: list[int] = []
+
+    def remembered(backbone: Any, prompts: Any, *rest: Any) -> list[Batch]:
+        read.append(len(prompts))
+        return adapting_batches(backbone, prompts, *rest)
+
+    monkeypatch.setattr(stacks, "adapting_batches", remembered)
+    monkeypatch.setitem(encoding.PASS_COSTS, "fp32", characters)
+    parts, adapting, steps = run.trained("cpu"), Adapting(learning_rate=3e-2, batch=4), []
+    episodes = [episode(key, count) for key, count in ((1, 5), (2, 12), (3, 7))]
+    together = adapt_stack(run, parts, episodes, adapting, 5, seed=3, after_step=lambda: steps.append(1))
+    assert read == widths
+    assert len(steps) == 5 * len(widths)
+    for index, one in enumerate(episodes):
+        alone = adapt_stack(run, parts, [one], adapting, 5, seed=3)
+        for name, weight in task_of(together, index).items():
+            torch.testing.assert_close(weight, alone[name], rtol=0, atol=0 if widths[0] == 1 else 2e-5)
 
 
 def targets_of(batch: Batch) -> list[list[list[int]]]:
