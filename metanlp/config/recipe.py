@@ -145,7 +145,11 @@ class Evaluation(Options):
     beams: int = Field(1, ge=1, description="width of the beam search; 1 is greedy")
     max_new_tokens: int = Field(128, ge=1, description="longest output, in pieces")
     batch: int = Field(64, ge=1, description="sentences generated or judged at once")
-    tasks_per_stack: int = Field(8, ge=1, description="tasks adapted side by side, where the fast weights allow it")
+    tasks_per_stack: int = Field(
+        8,
+        ge=1,
+        description="tasks side by side, where the fast weights allow it; on a CPU, long batches adapt one after another",
+    )
 
     @property
     def writes(self) -> bool:
