@@ -27,10 +27,10 @@ def reading(model: nn.Module, leaves: Mapping[str, Tensor]) -> Products | nullco
 
 
 class Products(TorchFunctionMode):
-    """Around a forward pass: linear layers of large leaves then leave the factors of their gradients here.
+    """Around a forward pass: linear layers of large leaves, and lookups in them, then leave the factors of their gradients here.
 
-    Only where sentences are so few that the factors are small beside the leaf. What else reads a leaf, as lookups do where an
-    embedding is tied, or a part with more sentences, gives it a gradient as ever: `completed` adds them up.
+    Only where sentences are so few that the factors are small beside the leaf. What else reads a leaf, or a part with more
+    sentences, gives it a gradient as ever: `completed` adds them up.
     """
 
     def __init__(self, leaves: Mapping[str, Tensor]) -> None:
@@ -43,6 +43,10 @@ class Products(TorchFunctionMode):
             inputs, leaf = args[:2]
             if _few(inputs.numel() // leaf.shape[1], leaf.shape):
                 return _Linear.apply(self.found[self.names[id(leaf)]], *args)  # type: ignore[no-untyped-call]
+        if function is F.embedding and id(args[1]) in self.names and _plain(**kwargs):
+            pieces, leaf = args
+            if _few(pieces.numel(), leaf.shape):
+                return _Lookup.apply(self.found[self.names[id(leaf)]], pieces, leaf, kwargs["padding_idx"])  # type: ignore[no-untyped-call]
         return function(*args, **(kwargs or {}))
 
     def completed(self, grads: Mapping[str, Tensor | None]) -> dict[str, Tensor | Product | None]:
@@ -62,6 +66,13 @@ class Products(TorchFunctionMode):
 def _few(rows: int, shape: Sequence[int]) -> bool:
     outputs, inputs = shape
     return rows * (outputs + inputs) <= SHARE * outputs * inputs
+
+
+def _plain(
+    padding_idx: int | None, max_norm: float | None, norm_type: float, scale_grad_by_freq: bool, sparse: bool
+) -> bool:
+    """Whether a lookup changes no embedding and weighs no gradient."""
+    return max_norm is None and not scale_grad_by_freq and not sparse
 
 
 class _Linear(torch.autograd.Function):
@@ -85,3 +96,23 @@ class _Linear(torch.autograd.Function):
             None,
             *(product.left.sum(0) if wanted else None for wanted in biased),
         )
+
+
+class _Lookup(torch.autograd.Function):
+    """Rows of an embedding: a linear layer whose inputs are one at the piece that is looked up, and 0 elsewhere."""
+
+    @staticmethod
+    def forward(ctx: Any, found: list[Product], pieces: Tensor, embedding: Tensor, padding: int | None) -> Tensor:
+        ctx.save_for_backward(pieces)
+        ctx.found, ctx.count, ctx.padding = found, len(embedding), padding
+        return F.embedding(pieces, embedding)
+
+    @staticmethod
+    def backward(ctx: Any, above: Tensor) -> tuple[None, ...]:  # type: ignore[override]
+        (pieces,) = ctx.saved_tensors
+        right = above.detach().reshape(-1, above.shape[-1])
+        left = right.new_zeros(len(right), ctx.count).scatter_(1, pieces.reshape(-1, 1), 1.0)
+        if ctx.padding is not None:
+            left[:, ctx.padding] = 0  # whose embedding does not learn
+        ctx.found.append(Product(left, right))
+        return None, None, None, None
