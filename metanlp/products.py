@@ -45,7 +45,7 @@ class Products(TorchFunctionMode):
                 return _Linear.apply(self.found[self.names[id(leaf)]], *args)  # type: ignore[no-untyped-call]
         if function is F.embedding and id(args[1]) in self.names and _plain(**kwargs):
             pieces, leaf = args
-            if _few(pieces.numel(), leaf.shape):
+            if _few(3 * pieces.numel(), leaf.shape):  # encoder, decoder and output may all read a tied embedding
                 return _Lookup.apply(self.found[self.names[id(leaf)]], pieces, leaf, kwargs["padding_idx"])  # type: ignore[no-untyped-call]
         return function(*args, **(kwargs or {}))
 
