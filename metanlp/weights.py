@@ -56,7 +56,7 @@ def plus(total: Gradients, grads: Gradients, weight: float) -> Gradients:
     """
     import torch
 
-    if not weight or not grads:
+    if not grads:
         return total
     if not total and weight == 1:
         return grads

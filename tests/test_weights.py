@@ -33,7 +33,7 @@ def test_ones_own_copy_is_nobody_elses() -> None:
 
 @given(
     kinds=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=4),
-    weights=st.lists(st.sampled_from([0.0, 0.25, 1.0, 3.0]), min_size=1, max_size=4),
+    weights=st.lists(st.sampled_from([0.25, 1.0, 3.0]), min_size=1, max_size=4),
     seed=st.integers(0, 1000),
 )
 def test_sums_of_gradients_are_those_of_whole_ones(kinds: list, weights: list, seed: int) -> None:
@@ -51,7 +51,7 @@ def test_sums_of_gradients_are_those_of_whole_ones(kinds: list, weights: list, s
         total = plus(
             total, {n: grad if isinstance(grad, Product) else grad.clone() for n, grad in grads.items()}, weight
         )
-    assert total.keys() == (wanted.keys() if any(weights) else set())
+    assert total.keys() == wanted.keys()
     for name, grad in total.items():
         torch.testing.assert_close(whole(grad), wanted[name], rtol=0, atol=1e-12)
 

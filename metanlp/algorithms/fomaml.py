@@ -43,7 +43,8 @@ class FOMAML(InnerLoop):
         fast, state = learner.spread(episodes.tasks), None
         for index, (batch, weight) in enumerate(zip(batches, self._weights(len(batches)), strict=True)):
             losses, grads = learner.losses_and_products(fast, batch)
-            total = plus(total, mean_over_tasks(grads), weight)
+            if weight:
+                total = plus(total, mean_over_tasks(grads), weight)
             if batch is not episodes.query:
                 fast, state = self.step(learner, fast, grads, state, index, len(episodes.support))
             del grads  # or two sets of gradients are alive during the next pass
