@@ -104,7 +104,7 @@ class Learner:
         return losses, {name: grad for name, grad in grads.items() if isinstance(grad, Tensor)}
 
     def losses_and_products(self, weights: Weights, batch: Batch) -> tuple[Tensor, Gradients]:
-        """The same, where a gradient may be a `Product`: on a CPU those of large linear layers, for batches of few sentences."""
+        """The same, where a gradient may be a `Product`: on a CPU those of large linear layers and lookups, for few sentences."""
         plain = not self.fast.stackable and self.precision == "fp32" and self.device.type == "cpu"
         return self._differentiated(
             weights, batch, reading(self.model, self.fast.parameters) if plain else nullcontext()

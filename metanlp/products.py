@@ -42,7 +42,9 @@ class Products(TorchFunctionMode):
         if function is F.linear and not kwargs and id(args[1]) in self.names:
             inputs, leaf = args[:2]
             if _few(inputs.numel() // leaf.shape[1], leaf.shape):
-                return _Linear.apply(self.found[self.names[id(leaf)]], *args)  # type: ignore[no-untyped-call]
+                rows = inputs.reshape(-1, leaf.shape[1])  # a view made inside could not be written to
+                outputs = _Linear.apply(self.found[self.names[id(leaf)]], rows, *args[1:])  # type: ignore[no-untyped-call]
+                return outputs.reshape(*inputs.shape[:-1], leaf.shape[0])
         if function is F.embedding and id(args[1]) in self.names and _plain(**kwargs):
             pieces, leaf = args
             if _few(3 * pieces.numel(), leaf.shape):  # encoder, decoder and output may all read a tied embedding
@@ -57,7 +59,7 @@ class Products(TorchFunctionMode):
                 rest, product = grads[name], joined(products)
                 (rows, outputs), (_, inputs) = product.left.shape, product.right.shape
                 if rest is not None:
-                    complete[name] = product.added_to(rest)
+                    complete[name] = product.added_to(rest.clone())  # autograd may have given it to another leaf too
                 else:
                     complete[name] = product if _few(rows, (outputs, inputs)) else product.of_rows(slice(None))
         return complete
@@ -88,7 +90,7 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, above: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         inputs, weight = ctx.saved_tensors
         _, below, _, *biased = ctx.needs_input_grad
-        product = Product(*(factor.detach().reshape(-1, factor.shape[-1]) for factor in (above, inputs)))
+        product = Product(above.detach(), inputs.detach())
         ctx.found.append(product)
         return (
             None,

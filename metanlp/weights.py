@@ -67,9 +67,9 @@ def plus(total: Gradients, grads: Gradients, weight: float) -> Gradients:
     summed, rooms, whole = dict(total), [], []
     for name, grad in grads.items():
         before = total[name]
-        if isinstance(grad, Product):
-            grad = grad.times(weight)
-            summed[name] = joined([before, grad]) if isinstance(before, Product) else grad.added_to(before)
+        if isinstance(grad, Product):  # two together are written out: factors of many batches would outgrow the matrix
+            whole_before = before.of_rows(slice(None)) if isinstance(before, Product) else before
+            summed[name] = grad.added_to(whole_before, weight)
         elif isinstance(before, Product):
             summed[name] = before.added_to(grad * weight)
         else:

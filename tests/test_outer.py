@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from makers import make_t5
+from torch import nn
 
 from metanlp.algorithms._inner_loop import MetaGradient
 from metanlp.checkpoint import latest_checkpoint, save_checkpoint
@@ -15,6 +16,7 @@ from metanlp.fast_weights.full import Full
 from metanlp.fast_weights.lora import Lora
 from metanlp.learner import Learner
 from metanlp.outer import Total, freeze_state, learning_rate, set_grads, thaw_state
+from metanlp.weights import Product
 
 
 def learner_of(seed: int = 0) -> Learner:
@@ -165,3 +167,12 @@ def test_state_is_kept_by_name_not_by_order(tmp_path) -> None:
     thaw_state(again, again.fast.parameters, other, latest_checkpoint(tmp_path))
     for name, parameter in learner.fast.parameters.items():
         assert torch.equal(other.state[again.fast.parameters[name]]["exp_avg"], optimizer.state[parameter]["exp_avg"])
+
+
+def test_the_sum_holds_products_in_the_storage_that_ranks_exchange() -> None:
+    """`left.T @ right` is [[3, 4], [6, 8]]; of two stacks, one of them of three tasks, there are four of it."""
+    total = Total({"matrix": nn.Parameter(torch.zeros(2, 2)), "bias": nn.Parameter(torch.zeros(2))})
+    product = Product(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]))
+    for tasks in (1, 3):
+        total.add(MetaGradient({"matrix": product, "bias": torch.ones(2)}, torch.ones(tasks), 5), tasks)
+    assert total.flat.tolist() == [12, 16, 24, 32, 4, 4, 4, 4, 10, 0]

@@ -84,6 +84,27 @@ class Weighed(nn.Module):
         return Output
 
 
+class InPlace(nn.Module):
+    """A layer with a bias whose outputs are added to in place, and a matrix that shares its gradient with another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.first, self.head = nn.Embedding(VOCABULARY, 8), nn.Linear(8, 8), nn.Linear(8, VOCABULARY)
+        self.other = nn.Parameter(torch.randn(8, 8))
+        self.double()
+
+    def forward(self, input_ids: torch.Tensor, **_: object) -> object:
+        hidden = self.first(self.embedding(input_ids))
+        hidden += 1
+        hidden = nn.functional.linear(hidden.tanh(), self.first.weight + self.other)
+
+        class Output:
+            logits = self.head(hidden)
+
+        return Output
+
+
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "t5": make_t5,
     "bart": bart,
@@ -127,7 +148,7 @@ def test_products_are_what_autograd_finds(kind: str) -> None:
     model = MODELS[kind]()
     learner = Learner(model, Full().attach(model, 0))
     products = check(learner, batch_for(kind))
-    assert len(products) == {"t5": 19, "bart": 19, "llama": 15, "twice": 0, "weighed": 1}[kind]
+    assert len(products) == {"t5": 19, "bart": 19, "llama": 15, "twice": 0, "weighed": 1, "in place": 2}[kind]
 
 
 @pytest.mark.parametrize("kind", ["t5", "llama"])

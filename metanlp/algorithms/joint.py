@@ -29,4 +29,5 @@ class Joint(InnerLoop):
         for batch in batches:
             losses, grads = learner.losses_and_products(start, batch)  # summed over the tasks
             total = plus(total, mean_over_tasks(grads), 1 / (batch.tasks * len(batches)))
+            del grads  # or two sets of gradients are alive during the next pass
         return MetaGradient(total, losses, passes(batches))
