@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from metanlp.batch import IGNORED, Batch
 from metanlp.errors import UserError
 from metanlp.fast_weights._protocol import FastWeights
 from metanlp.pass_parts import cross_entropy, dropout_seeded
-from metanlp.products import Products, reading
+from metanlp.products import Products, keeping_products
 from metanlp.weights import ROWS, Gradients, Product, Weights
 
 OTHER_WEIGHTS = "no fast weight is in the graph: the forward pass ran with other weights than the given ones"
@@ -101,13 +102,13 @@ class Learner:
         Raises RuntimeError where no fast weight took part in the forward pass: adapting would silently do nothing.
         """
         losses, grads = self._differentiated(weights, batch, nullcontext())
-        return losses, {name: grad for name, grad in grads.items() if isinstance(grad, Tensor)}
+        return losses, cast(Weights, grads)
 
     def losses_and_products(self, weights: Weights, batch: Batch) -> tuple[Tensor, Gradients]:
         """The same, where a gradient may be a `Product`: on a CPU those of large linear layers and lookups, for few sentences."""
         plain = not self.fast.stackable and self.precision == "fp32" and self.device.type == "cpu"
         return self._differentiated(
-            weights, batch, reading(self.model, self.fast.parameters) if plain else nullcontext()
+            weights, batch, keeping_products(self.model, self.fast.parameters) if plain else nullcontext()
         )
 
     def _differentiated(

@@ -13,7 +13,7 @@ from metanlp.algorithms._inner_loop import MetaGradient
 from metanlp.checkpoint import Checkpoint
 from metanlp.config.recipe import Train
 from metanlp.learner import Learner
-from metanlp.weights import Weights, plus
+from metanlp.weights import Weights, add
 
 COUNTS = 4  # tasks, sum of query losses, passes, ranks that were asked to stop
 Learnt = Mapping[str, nn.Parameter]  # what an algorithm's outer steps move
@@ -32,7 +32,7 @@ class Total:
         self.flat.zero_()
 
     def add(self, result: MetaGradient, tasks: int) -> None:
-        plus(self.grads, result.grads, tasks)  # in the storage of `flat`
+        add(self.grads, result.grads, tasks)
         self.flat[-COUNTS:] += self.flat.new_tensor([tasks, float(result.losses.sum()), result.passes, 0])
 
     def ask_to_stop(self) -> None:

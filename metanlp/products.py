@@ -15,10 +15,11 @@ from metanlp.weights import Product, joined
 
 IN_CACHE = 2**22  # numbers; where all weights are fewer, a gradient is still in the processor's cache when it is used
 LARGE = 2**17  # numbers; steps of smaller weights cost more calls than memory
+ORDINARY = {"max_norm": None, "scale_grad_by_freq": False, "sparse": False}  # lookups that change and weigh nothing
 SHARE = 0.5  # of the matrix; with longer factors, the norm of a product takes longer than reading it
 
 
-def reading(model: nn.Module, leaves: Mapping[str, Tensor]) -> Products | nullcontext[None]:
+def keeping_products(model: nn.Module, leaves: Mapping[str, Tensor]) -> Products | nullcontext[None]:
     """To be open around a forward pass of `model`; nothing where gradients are as ever: in a small model, or to save memory."""
     if sum(leaf.numel() for leaf in leaves.values()) <= IN_CACHE:
         return nullcontext()
@@ -35,7 +36,7 @@ class Products(TorchFunctionMode):
 
     def __init__(self, leaves: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.names = {id(leaf): name for name, leaf in leaves.items() if leaf.numel() >= LARGE}
+        self.names = {id(leaf): name for name, leaf in leaves.items() if leaf.dim() == 2 and leaf.numel() >= LARGE}
         self.found: dict[str, list[Product]] = {name: [] for name in self.names.values()}
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -45,7 +46,7 @@ class Products(TorchFunctionMode):
                 rows = inputs.reshape(-1, leaf.shape[1])  # a view made inside could not be written to
                 outputs = _Linear.apply(self.found[self.names[id(leaf)]], rows, *args[1:])  # type: ignore[no-untyped-call]
                 return outputs.reshape(*inputs.shape[:-1], leaf.shape[0])
-        if function is F.embedding and id(args[1]) in self.names and _plain(**kwargs):
+        if function is F.embedding and id(args[1]) in self.names and ORDINARY.items() <= kwargs.items():
             pieces, leaf = args
             if _few(3 * pieces.numel(), leaf.shape):  # encoder, decoder and output may all read a tied embedding
                 return _Lookup.apply(self.found[self.names[id(leaf)]], pieces, leaf, kwargs["padding_idx"])  # type: ignore[no-untyped-call]
@@ -68,13 +69,6 @@ class Products(TorchFunctionMode):
 def _few(rows: int, shape: Sequence[int]) -> bool:
     outputs, inputs = shape
     return rows * (outputs + inputs) <= SHARE * outputs * inputs
-
-
-def _plain(
-    padding_idx: int | None, max_norm: float | None, norm_type: float, scale_grad_by_freq: bool, sparse: bool
-) -> bool:
-    """Whether a lookup changes no embedding and weighs no gradient."""
-    return max_norm is None and not scale_grad_by_freq and not sparse
 
 
 class _Linear(torch.autograd.Function):
@@ -101,7 +95,7 @@ class _Linear(torch.autograd.Function):
 
 
 class _Lookup(torch.autograd.Function):
-    """Rows of an embedding: a linear layer whose inputs are one at the piece that is looked up, and 0 elsewhere."""
+    """Rows of an embedding. In the product `left` is 1 at the piece of each row, `right` the gradient of what was looked up."""
 
     @staticmethod
     def forward(ctx: Any, found: list[Product], pieces: Tensor, embedding: Tensor, padding: int | None) -> Tensor:

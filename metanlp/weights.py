@@ -15,8 +15,9 @@ ROWS = ":rows"  # behind a weight's name: of its rows
 class Product(NamedTuple):
     """One task's gradient of a matrix, `(outputs, inputs)`, as the factors of `left.T @ right`.
 
-    `left` is `(rows, outputs)`, `right` `(rows, inputs)`: small beside the matrix where rows are few. What is done along such
-    a gradient can be a part of the product, and no gradient is written to memory, to be read again.
+    Of a linear layer `left`, `(rows, outputs)`, is the gradient of what it gave and `right`, `(rows, inputs)`, what it read;
+    both are small beside the matrix where rows are few. What is done along such a gradient can be a part of the product, and
+    no gradient is written to memory, to be read again.
     """
 
     left: Tensor
@@ -29,9 +30,6 @@ class Product(NamedTuple):
     def square(self) -> Tensor:
         """The sum of its squares, `()`, from products of its rows."""
         return ((self.left @ self.left.T) * (self.right @ self.right.T)).sum().clamp(min=0)
-
-    def times(self, weight: float) -> Product:
-        return Product(self.left * weight, self.right)
 
     def added_to(self, matrix: Tensor, weight: float = 1.0) -> Tensor:
         """`matrix`, in its own storage, and `weight` times the gradient."""
@@ -52,32 +50,31 @@ def mean_over_tasks(grads: Gradients) -> Gradients:
 def plus(total: Gradients, grads: Gradients, weight: float) -> Gradients:
     """`total` and `weight` times `grads`, neither with a task axis. Tensors of `total` are added to in their own storage.
 
-    To nothing, {}, is added what may be `grads` themselves.
+    To nothing, {}, is added what may be `grads` themselves. Two products are written out, since the factors of many batches
+    would outgrow the matrix.
     """
-    import torch
-
-    if not grads:
-        return total
     if not total and weight == 1:
         return grads
     if not total:
         return {
-            name: grad.times(weight) if isinstance(grad, Product) else grad * weight for name, grad in grads.items()
+            name: Product(grad.left, grad.right * weight) if isinstance(grad, Product) else grad * weight
+            for name, grad in grads.items()
         }
-    summed, rooms, whole = dict(total), [], []
-    for name, grad in grads.items():
-        before = total[name]
-        if isinstance(grad, Product):  # two together are written out: factors of many batches would outgrow the matrix
-            whole_before = before.of_rows(slice(None)) if isinstance(before, Product) else before
-            summed[name] = grad.added_to(whole_before, weight)
-        elif isinstance(before, Product):
-            summed[name] = before.added_to(grad * weight)
-        else:
-            rooms.append(before)
-            whole.append(grad)
+    rooms = {name: one.of_rows(slice(None)) if isinstance(one, Product) else one for name, one in total.items()}
+    add(rooms, grads, weight)
+    return rooms
+
+
+def add(rooms: Weights, grads: Gradients, weight: float) -> None:
+    """Adds `weight` times `grads`, without a task axis, to what stands in `rooms` under their names."""
+    import torch
+
+    whole = {name: grad for name, grad in grads.items() if not isinstance(grad, Product)}
     if whole:
-        torch._foreach_add_(rooms, whole, alpha=weight)
-    return summed
+        torch._foreach_add_([rooms[name] for name in whole], list(whole.values()), alpha=weight)
+    for name, grad in grads.items():
+        if isinstance(grad, Product):
+            grad.added_to(rooms[name], weight)
 
 
 def joined(products: Sequence[Product]) -> Product:

@@ -1,9 +1,9 @@
 """SGD and Adam as functions of stacked weights: elementwise, so they do not know how many tasks there are.
 
-Weights and gradients given are left as they are; a gradient may be a `Product`. `factors`, `(tasks,)`, multiply each task's
-gradient (clipping). `out` names tensors of the same shapes that receive the result instead of new ones; it may be `weights`
-itself. The learning rate is one for all weights or, by name, one for each row, `(rows, 1, ..)`. Adam takes a few weights at a
-time and, on a CPU, large ones in parts, so that what is made on the way stays in the processor's cache.
+Weights and gradients given are left as they are; a gradient of one task may be a `Product`. `factors`, `(tasks,)`, multiply
+each task's gradient (clipping). `out` names tensors of the same shapes that receive the result instead of new ones; it may be
+`weights` itself. The learning rate is one for all weights or, by name, one for each row, `(rows, 1, ..)`. Adam takes a few
+weights at a time and, on a CPU, large ones in parts, so that what is made on the way stays in the processor's cache.
 """
 
 from __future__ import annotations
@@ -62,12 +62,8 @@ def _along(weight: Tensor, grad: Product, rate: float | Tensor, room: Tensor | N
     """`weight`, `(1, outputs, inputs)`, after a step of SGD; a rate may be one for each of its rows."""
     if isinstance(rate, Tensor):
         grad, rate = Product(grad.left * rate.reshape(1, -1), grad.right), 1.0
-    if room is weight:
-        grad.added_to(weight[0], -rate)
-        return weight
-    return torch.addmm(weight[0], grad.left.T, grad.right, alpha=-rate, out=None if room is None else room[0]).view_as(
-        weight
-    )
+    moved = torch.addmm(weight[0], grad.left.T, grad.right, alpha=-rate, out=None if room is None else room[0])
+    return moved.unsqueeze(0) if room is None else room
 
 
 def adam(
