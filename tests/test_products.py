@@ -87,19 +87,20 @@ class Weighed(nn.Module):
 
 
 class InPlace(nn.Module):
-    """A layer with a bias whose outputs are added to in place, and a matrix that shares its gradient with another."""
+    """A layer with a bias whose outputs are added to in place, a matrix that shares its gradient with another, and a vector."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.embedding, self.first, self.head = nn.Embedding(VOCABULARY, 8), nn.Linear(8, 8), nn.Linear(8, VOCABULARY)
-        self.other = nn.Parameter(torch.randn(8, 8))
+        self.other, self.vector = nn.Parameter(torch.randn(8, 8)), nn.Parameter(torch.randn(8))
         self.double()
 
     def forward(self, input_ids: torch.Tensor, **_: object) -> object:
         hidden = self.first(self.embedding(input_ids))
         hidden += 1
         hidden = nn.functional.linear(hidden.tanh(), self.first.weight + self.other)
+        hidden = hidden * nn.functional.linear(hidden, self.vector).sigmoid().unsqueeze(-1)
 
         class Output:
             logits = self.head(hidden)
